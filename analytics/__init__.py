@@ -1,0 +1,1 @@
+"""Numbers and reasons, read from the log: rollups, latency, Push Health."""

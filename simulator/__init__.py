@@ -1,0 +1,1 @@
+"""A fleet and its push services on one machine. The product never imports it."""
