@@ -6,11 +6,12 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from delivery.providers.base import ConfigError, Provider
+from delivery.providers.mqtt import Mqtt
 
 ENTRY_POINT_GROUP = "homepot.providers"
 """A package offers a provider with an entry point of this group: its name and a `Provider` class."""
 
-BUILT_IN: dict[str, type[Provider]] = {provider.name: provider for provider in ()}
+BUILT_IN: dict[str, type[Provider]] = {provider.name: provider for provider in (Mqtt,)}
 
 ALIASES = {
     "fcm_linux": "fcm",
