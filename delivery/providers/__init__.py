@@ -7,11 +7,12 @@ from typing import Any
 
 from delivery.providers.base import ConfigError, Provider
 from delivery.providers.mqtt import Mqtt
+from delivery.providers.simulation import Simulation
 
 ENTRY_POINT_GROUP = "homepot.providers"
 """A package offers a provider with an entry point of this group: its name and a `Provider` class."""
 
-BUILT_IN: dict[str, type[Provider]] = {provider.name: provider for provider in (Mqtt,)}
+BUILT_IN: dict[str, type[Provider]] = {provider.name: provider for provider in (Mqtt, Simulation)}
 
 ALIASES = {
     "fcm_linux": "fcm",
