@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.views import APIView
 
 from delivery.api import throttles
