@@ -54,7 +54,7 @@ def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[
     """Run one statement that returns rows; `kinds` says what its columns are."""
     with connection.cursor() as cursor:
         cursor.execute(sql, [to_sql(param) for param in params])
-        found = cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
     if connection.vendor == "postgresql":
         return found
     return [tuple(_from_sqlite(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in found]
