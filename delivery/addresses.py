@@ -66,6 +66,14 @@ def read(provider: str, address: str) -> str:
     return stored
 
 
+def spelling(provider: str, address: str) -> str:
+    """As `read` would have stored it, to find it again; unchanged where it cannot be an address of this provider."""
+    try:
+        return FORMS.get(canonical_name(provider), _visible)(address)
+    except BadAddress:
+        return address
+
+
 def _ask_provider(provider: str, config: Mapping[str, Any], address: str) -> None:
     try:
         get_push_provider(provider, config).check_address(address)
@@ -100,7 +108,7 @@ def _wns(address: str) -> str:
     return address
 
 
-def web_push(address: str) -> str:
+def _web_push(address: str) -> str:
     """`{"endpoint", "keys": {"p256dh", "auth"}}`; whatever else a browser adds is left out."""
     try:
         said = json.loads(address)
@@ -145,7 +153,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "fcm": _visible,
     "apns": _apns,
     "wns": _wns,
-    "web_push": web_push,
+    "web_push": _web_push,
     "mqtt": _mqtt,
     "simulation": _visible,
 }

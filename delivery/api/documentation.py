@@ -6,9 +6,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
 
-class DeviceKeyScheme(OpenApiAuthenticationExtension):
+class DeviceKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "delivery.api.callers.DeviceKey"
-    name = ["deviceId", "deviceKey"]  # type: ignore[assignment]
+    name = ["deviceId", "deviceKey"]
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [
@@ -37,6 +37,6 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
 
 
-class SessionByOriginScheme(SessionScheme):
+class SessionByOriginScheme(SessionScheme):  # type: ignore[no-untyped-call]
     target_class = "delivery.api.callers.SessionByOrigin"
     name = "sessionByOrigin"

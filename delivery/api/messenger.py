@@ -19,6 +19,7 @@ from delivery.api.errors import Unprocessable
 from delivery.api.fields import LineField, iso
 from delivery.api.refusals import not_registered
 from delivery.models import Channel, Device
+from delivery.models.channel import address_hash
 from delivery.models.device import Lifecycle
 from delivery.providers import canonical_name
 
@@ -109,21 +110,12 @@ class UnregisterView(PersonView):
     )
     def delete(self, request: Request, device_token: str) -> Response:
         own = channels.of_person(self.person(request)).usable()
-        gone = channels.unregister(own.filter(address__in=_spellings(device_token)), by="owner", now=clocks.db_now())
+        spelling = addresses.spelling(addresses.provider_of_address(device_token), device_token)
+        named = own.filter(address_hash__in=[address_hash(device_token), address_hash(spelling)])
+        gone = channels.unregister(named, by="owner", now=clocks.db_now())
         if not gone:
             return Response({"success": False, "message": "No such device"}, status=404)
         return Response({"success": True, "message": "Device unregistered"})
-
-
-def _spellings(device_token: str) -> list[str]:
-    """As it came, and as a Web Push subscription is stored."""
-    spellings = [device_token.replace("\x00", "")]
-    if addresses.provider_of_address(device_token) == "web_push":
-        try:
-            spellings.append(addresses.web_push(device_token))
-        except addresses.BadAddress:
-            return spellings
-    return spellings
 
 
 class MessengerDevicesView(PersonView):

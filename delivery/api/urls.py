@@ -5,16 +5,20 @@ from django.urls.converters import StringConverter
 from django.urls.resolvers import URLPattern, URLResolver
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+import delivery.api.documentation  # noqa: F401  (its classes register themselves)
 from delivery.api import (
+    acks,
     agents,
     channels,
     devices,
+    messages,
     messenger,
+    orders,
     provisioning,
     sign_in,
     subscriptions,
     telemetry,
-)import delivery.api.documentation  # noqa: F401  (its classes register themselves)
+)
 
 
 class DeviceId(StringConverter):
@@ -54,8 +58,24 @@ clients: Paths = [
     path("messenger/devices/<path:device_token>", messenger.UnregisterView.as_view()),
 ]
 
+ordering: Paths = [
+    path("jobs", orders.JobsView.as_view()),
+    path("jobs/<str:job_id>", orders.JobView.as_view()),
+    path("push/send", orders.SendView.as_view()),
+    path("push/send-bulk", orders.SendBulkView.as_view()),
+    path("sites/<str:site_id>/jobs", orders.SiteJobsView.as_view()),
+    path("agents/<device_id:device_id>/push", orders.AgentPushView.as_view()),
+]
+
+receiving: Paths = [
+    path("push/pending", messages.PendingView.as_view()),
+    path("push/ack", acks.AckView.as_view()),
+    path("push/ack/batch", acks.AckBatchView.as_view()),
+    path("messages/<uuid:message_id>", messages.MessageView.as_view()),
+]
+
 urlpatterns: Paths = [
-    path("v1/", include([*people, *agent, *fleet, *clients])),
+    path("v1/", include([*people, *agent, *fleet, *clients, *ordering, *receiving])),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
