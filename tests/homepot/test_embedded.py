@@ -29,13 +29,7 @@ class Copy:
         self.var = self.folder / "var"
         self.port = free_port()
         self.launchers: list[Process] = []
-        wanted = subprocess.check_output(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, text=True
-        )
-        for name in wanted.splitlines():
-            if (ROOT / name).is_file():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.folder / name)
+        shutil.copytree(ROOT, self.folder, ignore=shutil.ignore_patterns(".*", "var", "static", "__pycache__"))
 
     def launch(self) -> Process:
         env = {"PORT": str(self.port), "HOST": "", "SITES": "2", "FLEET": "5"}
