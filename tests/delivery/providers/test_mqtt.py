@@ -14,7 +14,7 @@ from delivery.providers.mqtt import DENIED_DEVICES, Mqtt
 from delivery.providers.mqtt_link import Broker
 from tests import servers
 from tests.delivery.providers.conftest import Listener, wait_until
-from tests.delivery.providers.rig import MESSAGE, Rig, send
+from tests.delivery.providers.rig import MESSAGE, send
 from tests.delivery.providers.scripted_broker import V5, V311, ScriptedBroker
 
 TO_20_DEVICES = [replace(MESSAGE, device_id=f"till-{n}") for n in range(DENIED_DEVICES)]
@@ -316,7 +316,8 @@ def test_reads_the_url(url: str, broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://b", "mqtt://", "b:1883", "mqtt://b:seventy", "mqtt://b:99999", "mqtt://u:hunter2@b/topic", "mqtt://b?x"]
+    "url",
+    ["http://b", "mqtt://", "b:1883", "mqtt://b:seventy", "mqtt://b:99999", "mqtt://u:hunter2@b/topic", "mqtt://b?x"],
 )
 def test_names_the_variable_of_a_url_that_it_cannot_read(url: str) -> None:
     with pytest.raises(ConfigError, match="MQTT_URL") as caught:
