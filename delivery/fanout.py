@@ -17,11 +17,11 @@ from delivery.models import Channel, Device, Job, PushNotificationLog
 from delivery.models.device import Lifecycle
 from delivery.models.keys import new_message_id
 from delivery.models.push_log import INBOX
-from delivery.models.push_log_verbs import NewRow
+from delivery.models.push_log_rows import NewRow
 
 
 def fan_out_chunk() -> int:
-    """Write the next chunk of the most urgent unfinished job; how many rows it wrote. Another worker's job is passed over."""
+    """Write the next chunk of the most urgent unfinished job; how many rows. Jobs in other hands are passed over."""
     with transaction.atomic():
         job = Job.objects.to_fan_out().select_for_update(skip_locked=True).first()
         if job is None:
@@ -59,8 +59,10 @@ def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way
     """The active channels of these devices (row ids)."""
     ways: defaultdict[int, list[routing.Way]] = defaultdict(list)
     found = Channel.objects.usable().filter(device_id__in=device_ids)
-    for device_id, *way in found.values_list("device_id", "id", "provider", "credential", "rank"):
-        ways[device_id].append(routing.Way(*way))
+    for device_id, channel_id, provider, credential, rank in found.values_list(
+        "device_id", "id", "provider", "credential", "rank"
+    ):
+        ways[device_id].append(routing.Way(channel_id, provider, credential, rank))
     return ways
 
 

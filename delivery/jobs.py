@@ -170,7 +170,7 @@ def _all_known(field_name: str, wanted: Sequence[Any], there: Any) -> None:
         raise BadOrder(field_name, f"not known: {shown}{' and more' if len(unknown) > 10 else ''}")
 
 
-# --- Progress: counted from the rows ----------------------------------------------------------------------------------------
+# --- Progress: counted from the rows
 def progress(job: Job) -> dict[str, int]:
     """How many messages are where. `targeted` is the rows so far, and the parts sum to it. Up to 2 s old."""
     if job.frozen_progress is not None:
