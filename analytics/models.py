@@ -31,7 +31,7 @@ class HourlyRollup(models.Model):
     expired = models.PositiveIntegerField(default=0)
     cancelled = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)
-    handed_over = models.PositiveIntegerField(default=0, help_text="Messages that a provider, or the inbox, took.")
+    handed_over = models.PositiveIntegerField(default=0, help_text="Taken by a provider or the inbox.")
     fallback = models.PositiveIntegerField(default=0, help_text="Handed over, and not by their first provider.")
     latency = models.JSONField(default=dict, help_text="Deliveries by bucket of analytics/latency.py.")
     latency_sum_ms = models.BigIntegerField(default=0)
@@ -69,7 +69,8 @@ class RollupStateQuerySet(models.QuerySet["RollupState"]):
 
     def looked_at(self) -> datetime | None:
         """The moment up to which the log was searched for changes; None before the first time."""
-        return self.aggregate(last=models.Max("looked_at"))["last"]
+        last: datetime | None = self.aggregate(last=models.Max("looked_at"))["last"]
+        return last
 
     def made_what_was_sent_in(self, hour: datetime) -> Self:
         """Hours whose messages may have been handed over in this one. The hour itself is always among them."""

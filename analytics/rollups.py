@@ -154,7 +154,7 @@ def count_hour(hour: datetime) -> bool:
 
 
 def _count_messages(rows: Rows, messages: QuerySet[PushNotificationLog]) -> None:
-    handed_over = Q(sent_at__isnull=False)
+    handed_over = Q(sent_at__isnull=False) | Q(status="delivered")
     for row in _grouped(
         messages,
         ordered=Count("id"),
@@ -183,27 +183,30 @@ def _count_latency(rows: Rows, messages: QuerySet[PushNotificationLog]) -> None:
 def _count_accepted(rows: Rows, hour: datetime) -> None:
     """Accepted attempts stand in the log row itself, and end the tries: a retry wherever there was any other."""
     for made in RollupState.objects.made_what_was_sent_in(hour).values_list("hour", flat=True):
-        accepted = PushNotificationLog.objects.filter(
-            created_at__gte=made, created_at__lt=made + HOUR, sent_at__gte=hour, sent_at__lt=hour + HOUR
-        ).annotate(retried=Exists(DeliveryAttempt.objects.filter(push=OuterRef("pk"))))
-        for row in (
-            accepted.values("site_id", "provider")
+        groups: Iterable[Any] = (
+            PushNotificationLog.objects.filter(
+                created_at__gte=made, created_at__lt=made + HOUR, sent_at__gte=hour, sent_at__lt=hour + HOUR
+            )
+            .annotate(retried=Exists(DeliveryAttempt.objects.filter(push=OuterRef("pk"))))
+            .values("site_id", "provider")
             .annotate(count=Count("id"), retries=Count("id", filter=Q(retried=True)))
             .order_by()
-        ):
+        )
+        for row in groups:
             fields = rows[row["site_id"], row["provider"]]
             _add(fields, attempted=row["count"], accepted=row["count"], retries=row["retries"])
 
 
 def _count_refused(rows: Rows, hour: datetime) -> None:
     earlier = DeliveryAttempt.objects.filter(push=OuterRef("push"), id__lt=OuterRef("id"))
-    for row in (
+    groups: Iterable[Any] = (
         DeliveryAttempt.objects.filter(started_at__gte=hour, started_at__lt=hour + HOUR)
         .annotate(retried=Exists(earlier))
         .values("push__site_id", "provider", "outcome")
         .annotate(count=Count("id"), retries=Count("id", filter=Q(retried=True)))
         .order_by("outcome")
-    ):
+    )
+    for row in groups:
         fields = rows[row["push__site_id"], row["provider"]]
         _add(fields, attempted=row["count"], retries=row["retries"])
         fields.setdefault("refused", {})[row["outcome"]] = row["count"]
@@ -219,7 +222,10 @@ def _grouped(messages: QuerySet[PushNotificationLog], *also: str, **counts: Any)
     first_tried = DeliveryAttempt.objects.filter(push=OuterRef("pk")).order_by("id").values("provider")[:1]
     first_meant = Coalesce(Subquery(first_tried), NullIf(F("fallback_from"), Value("")), F("provider"))
     under = Case(When(sent_at__isnull=False, then=F("provider")), default=first_meant)
-    return messages.annotate(under=under).values("site_id", "under", *also).annotate(**counts).order_by()
+    groups: Iterable[Any] = (
+        messages.annotate(under=under).values("site_id", "under", *also).annotate(**counts).order_by()
+    )
+    return groups
 
 
 def _bucket_sql(first: int = 0, last: int = len(EDGES_MS)) -> str:

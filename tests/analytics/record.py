@@ -110,8 +110,9 @@ def recounted() -> dict[tuple[datetime, str | None, str], dict[str, object]]:
         first = attempts[0].provider if attempts else push.fallback_from or push.provider
         end = "late" if push.late else push.status
         words = ["ordered", *([end] if end not in ("pending", "sent") else [])]
-        if push.sent_at:
+        if push.sent_at or push.status == "delivered":
             words += ["handed_over", *(["fallback"] if push.fallback_from else [])]
+        if push.sent_at:
             add(push.sent_at, push, push.provider, ["attempted", "accepted", *(["retries"] if attempts else [])])
         key = add(push.created_at, push, push.provider if push.sent_at else first, words)
         if push.status == "delivered" and push.latency_ms is not None:

@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -8,7 +7,7 @@ from django.db import connection
 
 from analytics import rollups
 from analytics.models import HourlyRollup, RollupState
-from delivery.models import PushNotificationLog, Site
+from delivery.models import Device, PushNotificationLog, Site
 from tests.analytics import record
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)  # the day on which Europe's clocks go forward
@@ -16,10 +15,10 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator["Clock"]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
     """The database's time, set by hand."""
     hands = Clock()
-    monkeypatch.setattr(rollups.clocks, "db_now", lambda: hands.now)
+    monkeypatch.setattr("delivery.clocks.db_now", lambda: hands.now)
     return hands
 
 
@@ -56,7 +55,7 @@ def test_the_rollups_follow_a_record_that_goes_on(clock: Clock, seed: int) -> No
         assert record.counted() == record.recounted()
 
 
-def _live_on(rng: Random, now: datetime, devices: list[record.Device]) -> None:
+def _live_on(rng: Random, now: datetime, devices: list[Device]) -> None:
     """Messages are born (some for a job of hours ago), tried, handed over, acked late, expired, cancelled."""
     for device in devices:
         record.message(device, now - timedelta(minutes=rng.choice([0, 1, 200])), born_at=now)
@@ -72,6 +71,8 @@ def _live_on(rng: Random, now: datetime, devices: list[record.Device]) -> None:
                 rows.update(status=rng.choice(["expired", "failed", "cancelled"]), expired_at=now)
             case (("sent" | "expired" | "failed" | "cancelled"), "ack") if not push.receipts.exists():
                 record.acknowledge(push, now, latency_ms=rng.randrange(10_000))
+            case _:
+                pass
 
 
 @pytest.mark.django_db
