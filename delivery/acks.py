@@ -17,7 +17,7 @@ from django.db import transaction
 from delivery import ack_tokens, clocks
 from delivery.models import Job, PushNotificationLog, Receipt, setwise
 from delivery.models.device import DEVICE_ID_PATTERN
-from delivery.models.push_log_verbs import Arrived, Refused
+from delivery.models.push_log_rows import Arrived, Refused
 from delivery.models.receipt import NewReceipt, ReceiptStatus
 
 ARRIVED = frozenset({ReceiptStatus.DELIVERED, ReceiptStatus.OPENED, ReceiptStatus.CLICKED})
@@ -104,7 +104,7 @@ def prove(ack: Ack, *, key_of: str | None) -> ProvenAck:
     """Find out whose ack this is, without looking the message up.
 
     `key_of` is the device whose key came with the request. Else the `ack_token` from the message proves it; else the
-    message id itself together with `device_id`, good for delivered, opened and clicked. `BadAck` or `WrongProof` if not.
+    message id itself together with `device_id`, good for delivered, opened and clicked. Else `BadAck` or `WrongProof`.
     """
     if ack.ack_token:
         token_device = ack_tokens.device_of(ack.ack_token, canonical(ack.message_id), settings.ACK_KEYS)

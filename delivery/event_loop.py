@@ -42,7 +42,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def provider_for(name: str, credential: str, config: dict[str, Any]) -> Provider:
-    """The process's one instance for this credential, started. Raises `ConfigError` where the settings do not suffice."""
+    """The process's one instance for this credential, started. `ConfigError` where the settings do not suffice."""
     running_loop()
     key = (name, credential)
     provider = _providers.get(key)

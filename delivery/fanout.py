@@ -4,7 +4,7 @@ A chunk and the job's cursor are one transaction: killed anywhere and started ag
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,11 +17,11 @@ from delivery.models import Channel, Device, Job, PushNotificationLog
 from delivery.models.device import Lifecycle
 from delivery.models.keys import new_message_id
 from delivery.models.push_log import INBOX
-from delivery.models.push_log_verbs import NewRow
+from delivery.models.push_log_rows import NewRow
 
 
 def fan_out_chunk() -> int:
-    """Write the next chunk of the most urgent unfinished job; how many rows it wrote. Another worker's job is passed over."""
+    """Write the next chunk of the most urgent unfinished job; how many rows. Jobs in other hands are passed over."""
     with transaction.atomic():
         job = Job.objects.to_fan_out().select_for_update(skip_locked=True).first()
         if job is None:
@@ -36,12 +36,15 @@ def fan_out_chunk() -> int:
         return len(rows)
 
 
-def write_rows(job: Job, devices: Sequence[Device]) -> list[NewRow]:
-    """One row for each of these devices, in the present transaction, and hints for those that can be sent."""
+def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> list[NewRow]:
+    """One row for each of these devices, in the present transaction, and hints for those that can be sent.
+
+    `by` names the channel (row id) that a device's (row id) message takes first, where not its primary one.
+    """
     if not devices:
         return []
     ways = usable_ways([device.pk for device in devices])
-    rows = [_row(device, ways[device.pk]) for device in devices]
+    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk])) for device in devices]
     PushNotificationLog.objects.insert_rows(
         rows,
         job_id=job.job_id,
@@ -59,8 +62,10 @@ def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way
     """The active channels of these devices (row ids)."""
     ways: defaultdict[int, list[routing.Way]] = defaultdict(list)
     found = Channel.objects.usable().filter(device_id__in=device_ids)
-    for device_id, *way in found.values_list("device_id", "id", "provider", "credential", "rank"):
-        ways[device_id].append(routing.Way(*way))
+    for device_id, channel_id, provider, credential, rank in found.values_list(
+        "device_id", "id", "provider", "credential", "rank"
+    ):
+        ways[device_id].append(routing.Way(channel_id, provider, credential, rank))
     return ways
 
 
@@ -85,11 +90,12 @@ def _targeted(job: Job) -> QuerySet[Device]:
                 named |= Q(**{f"{field_name}__in": target[key]})
     devices = Device.objects.filter(named, pk__gt=job.cursor, pk__lte=job.last_device)
     if job.reach is not None:
-        within = Q(site_id__in=job.reach["sites"] or [])
-        if job.reach["owner"] is not None:
-            within |= Q(owner_id=job.reach["owner"])
-        devices = devices.filter(within)
+        devices = devices.filter(site_id__in=job.reach)
     return devices.order_by("pk").only("id", "device_id", "site_id", "capabilities", "lifecycle", "key_hash")
+
+
+def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence[routing.Way]:
+    return [way for way in ways if way.channel_id == channel_id] or ways
 
 
 def _row(device: Device, ways: Sequence[routing.Way]) -> NewRow:

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from delivery import backoff, clocks, fanout, gate, hints, routing
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
-from delivery.models.push_log_verbs import Again, Claimed, Failed, Sent
+from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
 from delivery.outcomes import Outcome, OutcomeKind
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def _next_channel(
 def _keep_or_move(
     steps: NextSteps, row: Claimed, outcome: Outcome, recipients: Mapping[str, Recipient], now: datetime
 ) -> None:
-    """Our own credential failed: another channel if there is one, else the row waits here. The attempt is not counted."""
+    """Our own credential failed: another channel if there is one, else the row waits here, the attempt not counted."""
     device = recipients[row.device_id]
     others = fanout.available() - {(row.provider, row.credential)}
     way = routing.next_way(device.ways, device.capabilities, others, row.channel_id)

@@ -19,7 +19,7 @@ from django.conf import settings
 
 from delivery import ack_tokens, clocks, event_loop, gate, hints, results
 from delivery.models import Channel, Job, PushNotificationLog
-from delivery.models.push_log_verbs import Claimed
+from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
 from delivery.providers.base import ConfigError, Message, Provider
@@ -98,7 +98,7 @@ def _lease_end(now: datetime) -> datetime:
 
 
 def _run(provider: Provider, batch: Batch) -> None:
-    """Send the batch on the event loop and write results as they come: per 100, at the latest 200 ms after the first."""
+    """Send the batch on the event loop; write results per 100, at the latest 200 ms after the first."""
     came: SimpleQueue[Attempt | None] = SimpleQueue()
     drafts = _drafts(batch)
     future = event_loop.submit(_send_all(provider, drafts, batch, came))

@@ -143,7 +143,7 @@ RETRY_BASE_S = env.number("RETRY_BASE_S", 2.0, minimum=0.01, maximum=3600)
 RETRY_CAP_S = env.number("RETRY_CAP_S", 600.0, minimum=0.01, maximum=21_600)
 SEND_DEADLINE_S = env.number("SEND_DEADLINE_S", 10.0, minimum=0.1, maximum=60)
 BATCH_BUDGET_S = env.number("BATCH_BUDGET_S", 30.0, minimum=1, maximum=300)
-TASK_LIMIT_S = env.number("TASK_LIMIT_S", 35.0, minimum=1, maximum=600)
+TASK_LIMIT_S = env.integer("TASK_LIMIT_S", 35, minimum=1, maximum=600)
 SEND_PROCESSES = env.integer("SEND_PROCESSES", 2, minimum=1, maximum=1_000)
 LEASE_S = env.number("LEASE_S", 60.0, minimum=2, maximum=3600)
 if not LEASE_S >= TASK_LIMIT_S + 10 or not TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S:
@@ -170,18 +170,19 @@ if MQTT_URL:
         }
     }
 if ALLOW_SIMULATION:
+    _simulation = {
+        "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
+        "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
+        "latency_median_ms": env.text("SIMULATION_LATENCY_MEDIAN_MS"),
+        "latency_sigma": env.text("SIMULATION_LATENCY_SIGMA"),
+        "device_median_ms": env.text("SIMULATION_DEVICE_MEDIAN_MS"),
+        "device_sigma": env.text("SIMULATION_DEVICE_SIGMA"),
+        "ack_rate": env.text("SIMULATION_ACK_RATE"),
+        "error_mix": env.weights("SIMULATION_ERROR_MIX"),
+        "seed": env.text("SIMULATION_SEED"),
+    }
     PROVIDERS["simulation"] = {
-        "default": {
-            "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
-            "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
-            "ack_rate": env.text("SIMULATION_ACK_RATE"),
-            "median_ms": env.text("SIMULATION_MEDIAN_MS"),
-            "sigma": env.text("SIMULATION_SIGMA"),
-            "error_mix": env.text("SIMULATION_ERROR_MIX"),
-            "seed": env.text("SIMULATION_SEED"),
-            "window": SEND_WINDOW,
-            "deadline_s": SEND_DEADLINE_S,
-        }
+        "default": {key: value for key, value in _simulation.items() if value} | {"deadline_s": SEND_DEADLINE_S}
     }
 
 # --- Celery: hints without state. The row is the record; see docs/decisions/0003
@@ -242,6 +243,7 @@ AXES_VERBOSE = False
 REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Bearer"}
 JWT_ISSUER = env.text("JWT_ISSUER")
 JWT_KEY_FILE = env.text("JWT_KEY_FILE")
+RATE_LIMIT_FACTOR = env.integer("RATE_LIMIT_FACTOR", 1, minimum=1, maximum=10_000)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

@@ -1,6 +1,7 @@
 """A way to one device: provider, address and rank. The rank 0 is the primary, 1 and up are fallbacks."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
 
@@ -37,6 +38,9 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def of_address(self, provider: str, address: str) -> Self:
         return self.filter(provider=provider, address_hash=address_hash(address))
 
+    def of_addresses(self, provider: str, addresses: Iterable[str]) -> Self:
+        return self.filter(provider=provider, address_hash__in=[address_hash(address) for address in addresses])
+
     def disable(self, ids: list[int], *, by: str, code: str, now: datetime) -> int:
         """Active or parked -> disabled, kept with who said so, why and when. A second call changes nothing."""
         return self.filter(id__in=ids, state__in=[ChannelState.ACTIVE, ChannelState.PARKED]).update(
@@ -50,7 +54,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         )
 
     def archive_silent(self, before: datetime) -> int:
-        """Active -> archived where nothing was accepted since `before`; a channel never used counts from its registration."""
+        """Active -> archived where nothing was accepted since `before`; one never used counts from its registration."""
         silent = self.usable().annotate(heard=Coalesce("last_used_at", "registered_at")).filter(heard__lt=before)
         return self.filter(id__in=silent.values("id"), state=ChannelState.ACTIVE).update(state=ChannelState.ARCHIVED)
 
