@@ -13,7 +13,7 @@ from delivery.providers.base import ConfigError, Message, flat
 from delivery.providers.mqtt import DENIED_DEVICES, Mqtt
 from delivery.providers.mqtt_link import Broker
 from tests import servers
-from tests.delivery.providers.conftest import Listener, wait_until
+from tests.delivery.mqtt import Listener, wait_until
 from tests.delivery.providers.rig import MESSAGE, send
 from tests.delivery.providers.scripted_broker import V5, V311, ScriptedBroker
 
