@@ -1,11 +1,12 @@
 """Which URLs from outside may be contacted: Web Push endpoints, WNS channels, webhooks.
 
-Such a URL is checked twice: when it is registered (`admit`) and before each send (`check`, then `Egress.post` in
-egress_client.py). It must be https on port 443, its host on the allowlist, and every address of that host public.
+Such a URL is checked twice: when it is registered (`check`, then `admit`) and before each send (`check`, then
+`Egress.post` in egress_client.py). It must be https on port 443, its host on the allowlist, and every address of that
+host public.
 
 Special-purpose addresses: https://www.iana.org/assignments/iana-ipv4-special-registry and
-https://www.iana.org/assignments/iana-ipv6-special-registry. Python's own `is_global` is not asked: it changes from version
-to version, and 3.11 calls multicast, NAT64 and 6to4 public.
+https://www.iana.org/assignments/iana-ipv6-special-registry. Python's own `is_global` is not asked, because it changes
+from version to version; 3.11 calls multicast, NAT64 and 6to4 public.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -75,7 +76,7 @@ class Rule:
 class Target:
     """A URL that passed `check`, spelled so that no two parsers read it differently."""
 
-    url: str
+    url: str = field(repr=False)
     origin: str
     """`https://host`, with the port where it is not 443: also the audience of a VAPID token."""
     host: str
@@ -110,13 +111,14 @@ def check(url: str, allowed: Rule) -> Target:
     return Target(url=f"{origin}{parts.path or '/'}{query}", origin=origin, host=host, own=own)
 
 
-def admit(url: str, allowed: Rule, ask: Callable[[str], list[str]] | None = None) -> Target:
-    """The check at registration. A name that cannot be resolved today passes: each send asks again. Blocks."""
-    target = check(url, allowed)
+def admit(target: Target, ask: Callable[[str], list[str]] | None = None) -> None:
+    """The rest of the check at registration. Raises `Refused` if the host has an address that is not public.
+
+    A name that cannot be resolved today passes, since each send asks again. Blocks.
+    """
     if not target.own:
         with contextlib.suppress(Unresolved):
             resolve(target.host, ask or lookup)
-    return target
 
 
 def lookup(host: str) -> list[str]:

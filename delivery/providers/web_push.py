@@ -1,8 +1,8 @@
 """Web Push to browsers: RFC 8030 (protocol), RFC 8291 (encryption), RFC 8292 (who is sending).
 
-Errors: https://mozilla-services.github.io/autopush-rs/errors.html (read 2026-11-21), RFC 8030 sections 5 and 7.3. Apple
-adds a `reason` (https://developer.apple.com/documentation/usernotifications, "Sending web push notifications in web apps
-and browsers"), Edge answers as WNS does, Google with plain text that is not documented.
+Errors: https://mozilla-services.github.io/autopush-rs/errors.html (read 2026-11-21) and RFC 8030, sections 5 and 7.3.
+Apple adds a `reason` (https://developer.apple.com/documentation/usernotifications, "Sending web push notifications in
+web apps and browsers"); Edge answers as WNS does; Google with plain text that is not documented.
 Limits: 4096 bytes of body, of which 103 are encryption; one message per request.
 An address is the browser's subscription as JSON: `{"endpoint": ..., "keys": {"p256dh": ..., "auth": ...}}`.
 """
@@ -85,8 +85,7 @@ class WebPush(Provider):
 
     def check_address(self, address: str, ask: Callable[[str], list[str]] = lookup) -> None:
         """At registration: `ValueError` says what is wrong with the subscription. Asks the DNS, so it may block."""
-        subscription = parse_subscription(address, self._allowed)
-        admit(subscription.target.url, self._allowed, ask)
+        admit(parse_subscription(address, self._allowed).target, ask)
 
     def payload_bytes(self, message: Message) -> bytes:
         """The rendered payload, whose size `max_payload_bytes` limits."""

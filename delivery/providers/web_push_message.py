@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pywebpush import WebPusher
 
 from delivery.priority import Priority
-from delivery.providers.base import Message, flat
+from delivery.providers.base import Message, flat, overrides
 from delivery.providers.egress import Rule, Target, check
 
 MAX_TTL_S = 28 * 86400
@@ -72,8 +72,7 @@ def payload(message: Message) -> bytes:
 
     Without a title and a body the message is for the program alone, and there is no `notification`.
     """
-    overrides = (message.content.get("platforms") or {}).get("web_push") or {}
-    content = {**message.content, **overrides}
+    content = {**message.content, **overrides(message, "web_push")}
     plain = flat(replace(message, content=content))
     if plain["title"] or plain["body"]:
         plain["notification"] = notification(content, tag=message.collapse_key)
