@@ -138,10 +138,11 @@ class WebPush(Provider):
 
 def outcome_of(answer: Answer, now: datetime) -> Outcome:
     """What an answer means by itself. A refused credential is `misconfigured` until someone knows better."""
-    if 200 <= answer.status < 300:
+    kind = OutcomeKind.MISCONFIGURED if refuses_credential(answer) else _kind(answer.status)
+    if kind is OutcomeKind.ACCEPTED:
         return accepted(_message_id(answer.headers))
     return Outcome(
-        kind=OutcomeKind.MISCONFIGURED if refuses_credential(answer) else _kind(answer.status),
+        kind=kind,
         code=_code(answer),
         retry_after_s=retry_after_s(answer.headers, now),
         detail=f"the push service answered {answer.status}",
@@ -155,8 +156,8 @@ def refuses_credential(answer: Answer) -> bool:
 
 
 def _kind(status: int) -> OutcomeKind:
-    by_class = OutcomeKind.REJECTED if 300 <= status < 500 else OutcomeKind.RETRY
-    return OUTCOMES.get(status, by_class)
+    by_class = {2: OutcomeKind.ACCEPTED, 3: OutcomeKind.REJECTED, 4: OutcomeKind.REJECTED}
+    return OUTCOMES.get(status) or by_class.get(status // 100, OutcomeKind.RETRY)
 
 
 def _code(answer: Answer) -> str:
