@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
@@ -38,7 +39,8 @@ def waiting(queue: str) -> int | None:
     """How many hints wait in a queue; None where the broker does not say."""
     try:
         with current_app.connection_for_read(connect_timeout=1.0) as connection:
-            return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+            channel: Any = connection.default_channel
+            return int(channel.queue_declare(queue, passive=True).message_count)
     except Exception:  # noqa: BLE001  (each transport has errors of its own; all mean the same here)
         return None
 

@@ -84,7 +84,7 @@ TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
-# --- The record -------------------------------------------------------------------------------------------------------
+# --- The record
 def _database() -> dict[str, Any]:
     """PostgreSQL for production, SQLite (WAL, one writer at a time) for the embedded default."""
     address = env.url(
@@ -110,7 +110,7 @@ def _database() -> dict[str, Any]:
 
 DATABASES = {"default": _database()}
 
-# --- Shared counters (rate limits), and the broker ----------------------------------------------------------------------
+# --- Shared counters (rate limits), and the broker
 CACHE_URL = env.url("CACHE_URL", "", schemes=("redis", "rediss", "unix"))
 CACHES: dict[str, Any] = {
     "default": {
@@ -130,7 +130,7 @@ CELERY_BROKER_URL = env.url(
     schemes=("redis", "rediss", "redis+socket", "amqp", "amqps", "memory"),
 )
 
-# --- Orders and messages -------------------------------------------------------------------------------------------------
+# --- Orders and messages
 DEFAULT_TTL_S = env.integer("DEFAULT_TTL_S", 300, minimum=1, maximum=2_419_200)
 MAX_TTL_S = 2_419_200  # 28 days: the longest that any provider keeps a message
 FANOUT_CHUNK = env.integer("FANOUT_CHUNK", 500, minimum=1, maximum=10_000)
@@ -143,7 +143,8 @@ RETRY_BASE_S = env.number("RETRY_BASE_S", 2.0, minimum=0.01, maximum=3600)
 RETRY_CAP_S = env.number("RETRY_CAP_S", 600.0, minimum=0.01, maximum=21_600)
 SEND_DEADLINE_S = env.number("SEND_DEADLINE_S", 10.0, minimum=0.1, maximum=60)
 BATCH_BUDGET_S = env.number("BATCH_BUDGET_S", 30.0, minimum=1, maximum=300)
-TASK_LIMIT_S = env.number("TASK_LIMIT_S", 35.0, minimum=1, maximum=600)
+TASK_LIMIT_S = env.integer("TASK_LIMIT_S", 35, minimum=1, maximum=600)
+SEND_PROCESSES = env.integer("SEND_PROCESSES", 2, minimum=1, maximum=1_000)
 LEASE_S = env.number("LEASE_S", 60.0, minimum=2, maximum=3600)
 if not LEASE_S >= TASK_LIMIT_S + 10 or not TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S:
     env.refuse("LEASE_S", "LEASE_S >= TASK_LIMIT_S + 10 and TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S must hold")
@@ -154,7 +155,7 @@ ACK_KEYS = env.words("ACK_KEYS") or [SECRET_KEY]
 ACK_REQUIRE_TOKEN = env.boolean("ACK_REQUIRE_TOKEN")
 EMULATOR_BOOTSTRAP_KEY = "homepot-dev-emulator-key" if DEBUG else ""
 
-# --- Providers: one dict of settings per credential; a provider without any is unavailable ------------------------------
+# --- Providers: one dict of settings per credential; a provider without any is unavailable
 ALLOW_SIMULATION = env.boolean("ALLOW_SIMULATION")
 MQTT_URL = env.url("MQTT_URL", "", schemes=("mqtt", "mqtts"))
 MQTT_CA_FILE = env.text("MQTT_CA_FILE")
@@ -183,7 +184,7 @@ if ALLOW_SIMULATION:
         }
     }
 
-# --- Celery: hints without state. The row is the record; see docs/decisions/0003 -----------------------------------------
+# --- Celery: hints without state. The row is the record; see docs/decisions/0003
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -212,9 +213,21 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    name: {"task": name, "schedule": seconds, "options": {"expires": max(5.0, seconds)}}
+    for name, seconds in {
+        "delivery.rehint": 1.0,
+        "delivery.release_lost": 2.0,
+        "delivery.expire": 5.0,
+        "delivery.resume_jobs": 2.0,
+        "delivery.settle_jobs": 2.0,
+        "delivery.archive_silent_channels": 86_400.0,
+        "delivery.forget_idempotency_keys": 86_400.0,
+    }.items()
+}
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(BASE_DIR / "var" / "beat-schedule"))
 
-# --- Who is calling -------------------------------------------------------------------------------------------------------
+# --- Who is calling
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -249,7 +262,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-# --- Browsers ----------------------------------------------------------------------------------------------------------------
+# --- Browsers
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -269,7 +282,7 @@ if NUM_PROXIES:
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_100_000
 
-# --- Logs: one JSON object a line --------------------------------------------------------------------------------------------
+# --- Logs: one JSON object a line
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING_CONFIG = None
 logs.configure(LOG_LEVEL)

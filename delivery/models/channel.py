@@ -50,7 +50,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         )
 
     def archive_silent(self, before: datetime) -> int:
-        """Active -> archived where nothing was accepted since `before`; a channel never used counts from its registration."""
+        """Active -> archived where nothing was accepted since `before`; one never used counts from its registration."""
         silent = self.usable().annotate(heard=Coalesce("last_used_at", "registered_at")).filter(heard__lt=before)
         return self.filter(id__in=silent.values("id"), state=ChannelState.ACTIVE).update(state=ChannelState.ARCHIVED)
 

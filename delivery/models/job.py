@@ -1,10 +1,12 @@
 """An order: a payload, a target, and until when it is worth delivering."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Self
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from delivery.priority import Priority
 
@@ -48,23 +50,37 @@ class JobQuerySet(models.QuerySet["Job"]):
             ),
         )
 
-    def complete(self, job_ids: list[str], now: datetime) -> int:
-        """Running -> completed."""
+    def to_settle(self) -> Self:
+        """Jobs whose rows are all written and whose final count is not."""
+        return self.exclude(fanned_out_at=None).filter(frozen_progress=None)
+
+    def complete(self, job_id: str, progress: Mapping[str, int], now: datetime) -> int:
+        """Freeze the final count; running -> completed."""
         return (
-            self.filter(job_id__in=job_ids, status=JobStatus.RUNNING)
-            .exclude(fanned_out_at=None)
-            .update(status=JobStatus.COMPLETED, completed_at=now)
+            self.to_settle()
+            .filter(job_id=job_id)
+            .update(
+                frozen_progress=dict(progress),
+                completed_at=Coalesce("completed_at", now),
+                status=models.Case(
+                    models.When(status=JobStatus.RUNNING, then=models.Value(JobStatus.COMPLETED)),
+                    default=models.F("status"),
+                ),
+            )
         )
 
     def thaw(self, job_ids: list[str]) -> int:
-        """Forget the frozen progress of jobs in which a late ack changed a count."""
-        return self.filter(job_id__in=job_ids).exclude(frozen_progress=None).update(frozen_progress=None)
+        """A late ack changed a count: it is taken again. Waits for whoever is freezing it this moment."""
+        return self.filter(job_id__in=job_ids).update(frozen_progress=None)
 
 
 class Job(models.Model):
     job_id = models.CharField(max_length=100, unique=True, default=new_job_id)
     name = models.CharField(max_length=200)
     target = models.JSONField(help_text="As ordered: sites, segments, devices, users or all.")
+    reach = models.JSONField(
+        null=True, blank=True, help_text="What the one who ordered may send to: sites, owner; null for everything."
+    )
     payload = models.JSONField(help_text="What the device shows and reads: title, body, data, ...")
     priority = models.PositiveSmallIntegerField(default=Priority.NORMAL, choices=[(p.value, p.word) for p in Priority])
     ttl_s = models.PositiveIntegerField()
@@ -90,7 +106,11 @@ class Job(models.Model):
                 condition=models.Q(fanned_out_at=None, status__in=["queued", "running"]),
                 name="job_to_fan_out_idx",
             ),
-            models.Index(fields=["id"], condition=models.Q(status="running"), name="job_running_idx"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(fanned_out_at__isnull=False, frozen_progress__isnull=True),
+                name="job_to_settle_idx",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["ordered_by", "idempotency_key"], name="job_once_per_idempotency_key")

@@ -4,7 +4,6 @@ Whoever finds its guard no longer true changes 0 rows: the row count says who wo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
@@ -12,6 +11,7 @@ from uuid import UUID
 from django.db import models
 
 from delivery.models import setwise
+from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
 
 if TYPE_CHECKING:
     from delivery.models.push_log import PushNotificationLog  # noqa: F401  (the queryset's type argument)
@@ -23,89 +23,8 @@ POISON_AFTER = 3
 """Holders that may die with a row that they hold alone, before the row is called poison."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewRow:
-    message_id: UUID
-    device_id: str
-    site_id: str | None
-    provider: str
-    credential: str
-    channel_id: int | None
-    skipped: str = ""
-    """Why the device gets nothing; empty for a message that is to be sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A row that the caller holds until its lease ends."""
-
-    id: int
-    message_id: UUID
-    device_id: str
-    job_id: str
-    channel_id: int
-    provider: str
-    credential: str
-    priority: int
-    attempt_count: int
-    created_at: datetime
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    id: int
-    sent_at: datetime
-    provider_message_id: str
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Due again at `next_attempt_at` (None: it waits in the inbox), on the channel named here."""
-
-    id: int
-    provider: str
-    credential: str
-    channel_id: int | None
-    next_attempt_at: datetime | None
-    attempt_count: int
-    fallback_from: str
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    id: int
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """What the acks of one message together say: the device has it."""
-
-    message_id: UUID
-    device_id: str
-    received_at: datetime
-    by_device_clock: bool
-    opened_at: datetime | None
-    clicked_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The device got the message and could not take it."""
-
-    message_id: UUID
-    device_id: str
-    code: str
-    detail: str
-
-
 class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
-    # --- questions ---------------------------------------------------------------------------------------------------
+    # --- questions
     def due(self, now: datetime) -> Self:
         """Rows that a worker could claim now."""
         return self.filter(status="pending", next_attempt_at__lte=now, expires_at__gt=now, claim_token=None)
@@ -113,7 +32,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
 
-    # --- birth ---------------------------------------------------------------------------------------------------------
+    # --- birth
     def insert_rows(
         self, new: Sequence[NewRow], *, job_id: str, priority: int, created_at: datetime, expires_at: datetime
     ) -> int:
@@ -138,7 +57,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [job_id, priority, created_at, expires_at, created_at, *params],
         )
 
-    # --- pending -> held by one worker ---------------------------------------------------------------------------------
+    # --- pending -> held by one worker
     def claim(
         self, provider: str, credential: str, priority: int, *, limit: int, token: UUID, now: datetime, until: datetime
     ) -> list[Claimed]:
@@ -199,7 +118,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [due_at, *params, token],
         )
 
-    # --- what the holder found out ---------------------------------------------------------------------------------------
+    # --- what the holder found out
     def mark_sent(self, sent: Sequence[Sent], *, token: UUID) -> int:
         """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only."""
         table, params = setwise.rows(
@@ -265,7 +184,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [*params, token],
         )
 
-    # --- what the device said ----------------------------------------------------------------------------------------------
+    # --- what the device said
     def mark_delivered(self, arrived: Sequence[Arrived], *, now: datetime) -> list[tuple[UUID, str | None, bool]]:
         """Anything but skipped -> delivered; late where the time was over. The first `received_at` wins.
 
@@ -345,7 +264,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             credential="",
         )
 
-    # --- time and people ---------------------------------------------------------------------------------------------------
+    # --- time and people
     def expire(self, now: datetime, *, limit: int) -> int:
         """Pending or sent -> expired where nobody acked in time. A row with a live claim is left to its holder."""
         return setwise.execute(
@@ -364,15 +283,16 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
 
     def release_lost(self, now: datetime, *, limit: int) -> int:
         """A dead worker's rows: due again, each to be claimed alone. After three deaths while alone: failed(poison)."""
+        poison = f"(claim_alone AND lost_claims + 1 >= {POISON_AFTER})"
         return setwise.execute(
             f"""
             WITH lost AS MATERIALIZED (
                 SELECT id FROM {LOG} WHERE status = 'pending' AND claimed_until <= %s
                 ORDER BY claimed_until LIMIT %s {setwise.for_update_skip_locked()})
             UPDATE {LOG} SET
-                status = CASE WHEN claim_alone AND lost_claims + 1 >= {POISON_AFTER} THEN 'failed' ELSE status END,
-                error_code = CASE WHEN claim_alone AND lost_claims + 1 >= {POISON_AFTER} THEN 'poison' ELSE error_code END,
-                next_attempt_at = CASE WHEN claim_alone AND lost_claims + 1 >= {POISON_AFTER} THEN NULL ELSE %s END,
+                status = CASE WHEN {poison} THEN 'failed' ELSE status END,
+                error_code = CASE WHEN {poison} THEN 'poison' ELSE error_code END,
+                next_attempt_at = CASE WHEN {poison} THEN NULL ELSE %s END,
                 lost_claims = lost_claims + CASE WHEN claim_alone THEN 1 ELSE 0 END,
                 claim_alone = true, claim_token = NULL, claimed_until = NULL
             WHERE id IN (SELECT id FROM lost)

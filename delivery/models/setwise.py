@@ -4,12 +4,15 @@ Statements on the hot path are written once, in SQL that both understand; what d
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from django.db import connection
+from django.db import OperationalError, connection
+
+T = TypeVar("T")
+DEADLOCK = "40P01"
 
 Kind = Literal["bigint", "text", "uuid", "timestamptz", "boolean", "jsonb"]
 
@@ -51,7 +54,7 @@ def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[
     """Run one statement that returns rows; `kinds` says what its columns are."""
     with connection.cursor() as cursor:
         cursor.execute(sql, [to_sql(param) for param in params])
-        found = cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
     if connection.vendor == "postgresql":
         return found
     return [tuple(_from_sqlite(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in found]
@@ -79,6 +82,22 @@ def ms_between(later: str, earlier: str) -> str:
     if connection.vendor == "postgresql":
         return f"CAST(ROUND(EXTRACT(EPOCH FROM ({later} - {earlier})) * 1000) AS bigint)"
     return f"CAST(ROUND((julianday({later}) - julianday({earlier})) * 86400000) AS integer)"
+
+
+def as_json(text: str) -> str:
+    """SQL that makes a JSON value of a text expression."""
+    return f"{text}::jsonb" if connection.vendor == "postgresql" else text
+
+
+def again_on_deadlock(write: Callable[[], T], tries: int = 3) -> T:
+    """Run `write` (a whole transaction), again where the database broke a deadlock by cancelling it."""
+    for _ in range(tries - 1):
+        try:
+            return write()
+        except OperationalError as error:
+            if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+                raise
+    return write()
 
 
 def moment() -> str:
