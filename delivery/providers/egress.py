@@ -111,16 +111,6 @@ def check(url: str, allowed: Rule) -> Target:
     return Target(url=f"{origin}{parts.path or '/'}{query}", origin=origin, host=host, own=own)
 
 
-def admit(target: Target, ask: Callable[[str], list[str]] | None = None) -> None:
-    """The rest of the check at registration. Raises `Refused` if the host has an address that is not public.
-
-    A name that cannot be resolved today passes, since each send asks again. Blocks.
-    """
-    if not target.own:
-        with contextlib.suppress(Unresolved):
-            resolve(target.host, ask or lookup)
-
-
 def lookup(host: str) -> list[str]:
     """The addresses of a name, best first. Raises `Unresolved`. Blocks."""
     try:
@@ -130,7 +120,7 @@ def lookup(host: str) -> list[str]:
     return [str(answer[4][0]) for answer in answers]
 
 
-def resolve(host: str, ask: Callable[[str], list[str]]) -> list[str]:
+def resolve(host: str, ask: Callable[[str], list[str]] = lookup) -> list[str]:
     """The addresses of a host, all public; a single other one refuses it: no honest push service has any."""
     addresses = ask(host)
     if not addresses:
@@ -138,6 +128,16 @@ def resolve(host: str, ask: Callable[[str], list[str]]) -> list[str]:
     if not all(map(is_public, addresses)):
         raise Refused("the host of the URL has an address that is not public")
     return addresses
+
+
+def admit(target: Target, ask: Callable[[str], list[str]] = lookup) -> None:
+    """The rest of the check at registration. Raises `Refused` if the host has an address that is not public.
+
+    A name that cannot be resolved today passes, since each send asks again. Blocks.
+    """
+    if not target.own:
+        with contextlib.suppress(Unresolved):
+            resolve(target.host, ask)
 
 
 def is_public(address: str) -> bool:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from delivery.providers.egress import Target, Unresolved, lookup, resolve
+from delivery.providers.egress import Target, Unresolved, resolve
 from delivery.providers.http import Answer, Http, NoAnswer
 
 LOOKUP_DEADLINE_S = 2.0
@@ -26,18 +26,19 @@ MAX_CLIENTS = 64
 class Egress:
     """Posts to targets: one client per host, pinned to a checked address and alive as long as the process.
 
-    `ca_file` adds a PEM certificate to the system's roots. `ask` resolves a name, on a thread of its own.
+    `ca_file` adds a PEM certificate to the system's roots. `resolve` gives the checked addresses of a host; it may
+    block, and runs on a thread.
     """
 
     def __init__(
         self,
         *,
         ca_file: str | None = None,
-        ask: Callable[[str], list[str]] = lookup,
+        resolve: Callable[[str], list[str]] = resolve,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ca_file = ca_file
-        self._ask = ask
+        self._addresses = resolve
         self._clock = clock
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._openings: dict[str, asyncio.Task[_Client]] = {}
@@ -106,7 +107,7 @@ class Egress:
     async def _resolve(self, host: str) -> list[str]:
         try:
             async with asyncio.timeout(LOOKUP_DEADLINE_S):
-                return await asyncio.to_thread(resolve, host, self._ask)
+                return await asyncio.to_thread(self._addresses, host)
         except (Unresolved, TimeoutError):
             raise NoAnswer("the host could not be resolved", sent=False) from None
 

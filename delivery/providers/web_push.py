@@ -172,7 +172,7 @@ def _code(answer: Answer) -> str:
             return reason
         if type(errno) is int and 0 < errno < 10_000:
             return f"errno {errno}"
-    return str(answer.status)
+    return f"http_{answer.status}"
 
 
 def _message_id(headers: Mapping[str, str]) -> str:

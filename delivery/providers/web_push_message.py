@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,7 +37,7 @@ NOTIFICATION_KEYS = (
     "lang",
     "dir",
 )
-"""What `showNotification` of a service worker takes, as far as an order may set it."""
+"""What of an order's content goes into the notification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +72,25 @@ def payload(message: Message) -> bytes:
 
     Without a title and a body the message is for the program alone, and there is no `notification`.
     """
-    content = {**message.content, **overrides(message, "web_push")}
-    plain = flat(replace(message, content=content))
+    plain = flat(message)
     if plain["title"] or plain["body"]:
-        plain["notification"] = notification(content, tag=message.collapse_key)
+        plain["notification"] = notification(message)
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode("utf-8", errors="replace")
 
 
-def notification(content: Mapping[str, Any], tag: str) -> dict[str, Any]:
-    """A later notification with the same `tag` replaces the earlier one on the screen.
+def notification(message: Message) -> dict[str, Any]:
+    """The options of `showNotification`; `platforms.web_push.notification` of the order goes over them.
 
-    A numeric `badge` is a count, for the worker to set; only a URL is a picture to show.
+    A later notification with the same `tag` replaces the earlier one on the screen. A numeric `badge` is a count, for
+    the worker to set; only a URL is a picture to show.
     """
-    shown = {key: content[key] for key in NOTIFICATION_KEYS if content.get(key) is not None}
+    shown = {key: message.content[key] for key in NOTIFICATION_KEYS if message.content.get(key) is not None}
     if not isinstance(shown.get("badge", ""), str):
         del shown["badge"]
-    if tag:
-        shown.setdefault("tag", tag)
-    return {"title": "", "body": "", **shown}
+    if message.collapse_key:
+        shown.setdefault("tag", message.collapse_key)
+    own = overrides(message, "web_push").get("notification")
+    return {"title": "", "body": "", **shown, **(own if isinstance(own, Mapping) else {})}
 
 
 def encrypted(subscription: Subscription, plaintext: bytes) -> bytes:

@@ -52,8 +52,8 @@ OUTCOMES = {
 }
 """Any other status goes by its class: 2xx accepted; 3xx, never followed, and 4xx rejected; the rest retry."""
 
-STATUSES = {"dropped": OutcomeKind.REJECTED, "channelthrottled": OutcomeKind.THROTTLED}
-"""What a 200 may mean besides accepted, by `X-WNS-Status`."""
+STATUSES = {"dropped": OutcomeKind.REJECTED, "channelthrottled": OutcomeKind.RETRY}
+"""What a 2xx may mean besides accepted, by `X-WNS-Status`. The throttle is one channel's: only its message waits."""
 
 SUPPORT_HEADERS = (
     "x-wns-status",
@@ -177,7 +177,7 @@ def outcome_of(answer: Answer, now: datetime) -> Outcome:
     message_id = _matching(MESSAGE_ID, answer.headers.get("x-wns-msg-id"))
     device = answer.headers.get("x-wns-deviceconnectionstatus", "")
     away = device if device in AWAY else ""
-    kind, code = _kind(answer.status), str(answer.status)
+    kind, code = _kind(answer.status), f"http_{answer.status}"
     if kind is OutcomeKind.ACCEPTED:
         said = _said(answer.headers)
         if said not in STATUSES:

@@ -1,8 +1,8 @@
 """What goes to a Windows device: raw JSON for the agent, or a toast that Windows shows by itself.
 
 Raw is the rule. Only a raw notification starts a program, which can then act, show and ack at once; nothing runs on a
-toast until somebody taps it, and WNS drops toasts for a device that is offline. An order asks for a toast with
-`"platforms": {"wns": {"type": "toast"}}`.
+toast until somebody taps it, and WNS may drop toasts for a device that is offline. An order asks for a toast with
+`"platforms": {"wns": {"type": "toast"}}`; whatever else stands there goes over the order's content.
 
 Toast schema: https://learn.microsoft.com/uwp/schemas/tiles/toastschema/schema-root; priorities:
 https://learn.microsoft.com/windows/apps/develop/notifications/push-notifications/wns-notification-priorities
@@ -66,8 +66,8 @@ def toast(plain: Mapping[str, Any]) -> bytes:
             _element(binding, "image", placement=placement, src=plain[key])
     _add_actions(root, plain)
     _add_sound(root, plain.get("sound"))
-    if isinstance(plain.get("group"), str) and plain["group"]:
-        _element(root, "header", id=plain["group"], title=plain["group"], arguments=plain["group"])
+    if isinstance(plain.get("thread_id"), str) and plain["thread_id"]:
+        _element(root, "header", id=plain["thread_id"], title=plain["thread_id"], arguments=plain["thread_id"])
     return ElementTree.tostring(root, encoding="unicode").encode("utf-8")
 
 

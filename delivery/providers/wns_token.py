@@ -111,7 +111,7 @@ class WnsToken:
 def failure_of(answer: Answer, now: datetime) -> Outcome:
     """What a refused or broken token request means: 4xx, our credential is wrong; anything else, try later."""
     error = _json_object(answer.body).get("error")
-    code = error if isinstance(error, str) and ERROR.fullmatch(error) else str(answer.status)
+    code = error if isinstance(error, str) and ERROR.fullmatch(error) else f"http_{answer.status}"
     ours = 400 <= answer.status < 500 and answer.status not in (408, 429) and code not in TRANSIENT_ERRORS
     return Outcome(
         kind=OutcomeKind.MISCONFIGURED if ours else OutcomeKind.RETRY,
