@@ -29,6 +29,7 @@ test: $(READY)  ## all tests on PostgreSQL, then all that touch the database aga
 	exit $$status
 
 .PHONY: check
+check: export DEBUG = 1
 check: $(READY)  ## what a build machine checks besides the tests: format, lint, types, layers, documented settings
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
