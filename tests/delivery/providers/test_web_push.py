@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from delivery.outcomes import NO_ANSWER, Outcome, OutcomeKind
 from delivery.priority import Priority
@@ -33,6 +33,7 @@ SUBJECT = "mailto:ops@example.com"
 CREATED = Reply(201, headers={"location": "https://push.example/m/abc123"})
 ENDPOINT = "https://fcm.googleapis.com/fcm/send/secret"
 BROWSER = Browser()
+COMPRESSED = BROWSER.key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 DEFAULT = rule({}, PUSH_SERVICES)
 
 
@@ -497,6 +498,7 @@ def keys(**changes: Any) -> dict[str, Any]:
         (subscription(keys=keys(p256dh="!!!!")), "p256dh"),
         (subscription(keys=keys(p256dh=base64url(b"\x04" + b"\x01" * 64))), "p256dh"),
         (subscription(keys=keys(p256dh=base64url(point_of(BROWSER.key)[:64]))), "p256dh"),
+        (subscription(keys=keys(p256dh=base64url(COMPRESSED))), "p256dh"),
         (subscription(keys=keys(auth="")), "auth"),
         (subscription(keys=keys(auth=base64url(b"x" * 15))), "auth"),
         (subscription(endpoint="http://fcm.googleapis.com/x"), "https"),
