@@ -23,6 +23,7 @@ from delivery.api.serializers import (
     SiteJobSerializer,
 )
 from delivery.models import Channel, Device, Job
+from delivery.models.channel import PROVIDER_CHOICES
 from delivery.priority import Priority
 from delivery.providers import canonical_name
 
@@ -144,10 +145,10 @@ class SendView(SendingView):
 
     def channels(self, request: Request, platform: str, addresses: Sequence[str]) -> dict[str, Channel]:
         """The registered channels in the caller's reach, by address."""
-        try:
-            provider = canonical_name(platform)
-        except ValueError as error:
-            raise Unprocessable({"platform": [str(error)]}) from None
+        provider = canonical_name(platform)
+        if provider not in dict(PROVIDER_CHOICES):
+            known = ", ".join(name for name, _ in PROVIDER_CHOICES)
+            raise Unprocessable({"platform": [f"must be one of {known}"]})
         found = (
             Channel.objects.usable()
             .of_addresses(provider, addresses)
