@@ -25,7 +25,8 @@ MAX_URL_CHARS = 2048
 MAX_HOST_CHARS = 253
 
 URL_CHARS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+")
-LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+LABEL = re.compile(r"(?!..--)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+"""Of a host name. No `xn--`: parsers differ on which internationalized names are valid."""
 PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
 SPECIAL_IPV6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 SPECIAL_IPV4 = tuple(

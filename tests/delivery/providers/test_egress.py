@@ -6,6 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from pyreqwest.http import Url
 
 from delivery.providers.base import ConfigError
 from delivery.providers.egress import (
@@ -86,6 +89,7 @@ def test_spells_an_allowed_url_in_one_way(url: str, as_sent: str, origin: str) -
         ("https://push.example./a", "host"),
         ("https://-push.example/a", "host"),
         ("https://push..example/a", "host"),
+        ("https://xn--a.notify.example/a", "host"),
         (f"https://{'a' * 64}.notify.example/", "host"),
         ("https://127.0.0.1/a", "IP address"),
         ("https://127.1/a", "IP address"),
@@ -114,6 +118,28 @@ def test_spells_an_allowed_url_in_one_way(url: str, as_sent: str, origin: str) -
 def test_refuses_every_other_url(url: str, why: str) -> None:
     with pytest.raises(Refused, match=why):
         check(url, RULE)
+
+
+SCHEMES = st.sampled_from([*["https://"] * 9, "https:", "https:///", "HTTPS://", "http://", "\\\\", " https://"])
+BEFORE = st.sampled_from([*[""] * 5, "evil.example/", "evil.example@", "evil.example\\@", "evil.example?", "@", "%"])
+HOSTS = st.sampled_from(["push.example", "PUSH.example", "a_b.notify.example", "xn--a.notify.example"])
+NOISE = r"/ // /.. /./ /%2e%2e/ \ ? ?a=b & # @ : :443 :0443 :8443 ; % . .. evil.example %40evil.example %00 [::1] ' | ^"
+AFTER = st.lists(st.sampled_from([*NOISE.split(), " ", "\t", "\r\n", "\u3002", "\uff0f"]), max_size=4).map("".join)
+
+
+@given(st.tuples(SCHEMES, BEFORE, HOSTS, AFTER).map("".join))
+@settings(max_examples=500)
+def test_means_the_same_host_as_the_parser_that_connects(url: str) -> None:
+    try:
+        target = check(url, RULE)
+    except Refused:
+        return
+
+    event("allowed")
+    connects_to = Url.parse(target.url)
+    assert (connects_to.scheme, connects_to.host_str, connects_to.port) == ("https", target.host, None)
+    assert (connects_to.username, connects_to.password) == ("", None)
+    assert target.host == "push.example" or target.host.endswith(".notify.example")
 
 
 def test_quotes_nothing_of_a_refused_url() -> None:
