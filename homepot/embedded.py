@@ -58,7 +58,7 @@ def main() -> None:
     except CannotRun as problem:
         sys.exit(f"\n{problem}")
     except KeyboardInterrupt:
-        sys.exit(130)
+        return  # how a run is meant to end
 
 
 def run(host: str, port: int, sites: int, fleet: int) -> None:

@@ -126,7 +126,7 @@ class Listener:
 
 @pytest.fixture
 def simulation_rig() -> Iterator[Rig]:
-    world = {"profile": "ideal", "seed": 7, "device_median_ms": 5}
+    world = {"profile": "ideal", "seed": 7, "median_ms": 5}
     with AckServer() as server:
 
         def seen(count: int) -> list[str]:
@@ -140,7 +140,7 @@ def simulation_rig() -> Iterator[Rig]:
                 "simulation", {**world, "success_rate": 0, "error_mix": {"retry": 1}}
             ),
             silent=lambda deadline_s: get_push_provider(
-                "simulation", {**world, "latency_median_ms": 3_600_000, "deadline_s": deadline_s}
+                "simulation", {**world, "answer_median_ms": 3_600_000, "deadline_s": deadline_s}
             ),
             seen=seen,
             ack_url=server.url,

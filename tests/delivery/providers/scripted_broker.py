@@ -98,7 +98,7 @@ class ScriptedBroker:
                             self._take(connection, head[0], body, version)
                         case 12:  # PINGREQ
                             connection.sendall(bytes([PINGRESP << 4, 0]))
-                        case 14:  # DISCONNECT
+                        case _:  # DISCONNECT
                             return
             except OSError:
                 return
