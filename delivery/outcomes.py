@@ -35,7 +35,7 @@ class Outcome:
     detail: str = ""
     """Our own words for a person, at most 500 characters; never the other side's text, never an address."""
     gone_since: datetime | None = None
-    """With `address_gone`: a channel registered after this moment is alive again. None where the provider names none."""
+    """With `address_gone`: a channel registered after this moment is alive. None where the provider names none."""
 
 
 def accepted(provider_message_id: str = "", code: str = "") -> Outcome:
