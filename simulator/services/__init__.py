@@ -21,5 +21,7 @@ from simulator.services.deliveries import Accepted
 from simulator.services.faults import Do, Fault
 from simulator.services.fcm import EmulatedFcm
 from simulator.services.hosting import running
+from simulator.services.web_push import EmulatedWebPush
+from simulator.services.wns import EmulatedWns
 
-__all__ = ["Accepted", "Do", "EmulatedApns", "EmulatedFcm", "Fault", "running"]
+__all__ = ["Accepted", "Do", "EmulatedApns", "EmulatedFcm", "EmulatedWebPush", "EmulatedWns", "Fault", "running"]

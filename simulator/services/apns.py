@@ -77,6 +77,14 @@ class EmulatedApns(EmulatedService):
         self._issued_at_s: dict[str, int] = {}
         self._latest_issue_s = 0
 
+    def describe(self) -> dict[str, str]:
+        return {
+            "key_file": str(self.key_file),
+            "key_id": self.key_id,
+            "team_id": self.team_id,
+            "topic": self.topic,
+        }
+
     def new_address(self) -> str:
         return secrets.token_hex(32)
 

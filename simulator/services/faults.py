@@ -41,6 +41,8 @@ class Do(StrEnum):
     """Refuse connections and cut those that are open, until the fault ends."""
 
 
+NUMBERS = itertools.count(1)
+"""A fault's number names it among all services of the process."""
 OF_CONNECTIONS = frozenset({Do.GOAWAY, Do.STREAMS, Do.OUTAGE})
 NEEDS: dict[Do, tuple[str, ...]] = {
     Do.ANSWER: ("status",),
@@ -137,12 +139,11 @@ class FaultScript:
 
     def __init__(self) -> None:
         self._running: tuple[Running, ...] = ()
-        self._numbers = itertools.count(1)
         self._random = random.Random(1)  # the same lots in each run
 
     def add(self, fault: Fault) -> int:
         ends_at_s = None if fault.for_s is None else time.monotonic() + fault.for_s
-        running = Running(next(self._numbers), fault, ends_at_s)
+        running = Running(next(NUMBERS), fault, ends_at_s)
         self._running = (*self._running, running)
         return running.number
 

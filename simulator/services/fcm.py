@@ -8,12 +8,12 @@ What it keeps for a device that is away: 100 plain messages, one more drops them
 """
 
 import hashlib
-import hmac
 import json
 import re
 import secrets
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -21,6 +21,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from simulator.services.access_tokens import AccessTokens, TokenState
 from simulator.services.deliveries import Accepted, Keeps
 from simulator.services.service import EmulatedService
 from simulator.services.tls import key_pem, write_private
@@ -58,11 +59,9 @@ class EmulatedFcm(EmulatedService):
     keeps: ClassVar[Keeps] = Keeps(plain=100, collapsed=4, overflow_drops_all=True)
 
     project_id = PROJECT_ID
-    tokens_given = 0
-    """How often the token endpoint gave an access token."""
 
     @property
-    def service_account_file(self) -> Any:
+    def service_account_file(self) -> Path:
         return self.home / "fcm-service-account.json"
 
     def write_credentials(self) -> None:
@@ -73,13 +72,10 @@ class EmulatedFcm(EmulatedService):
         assert isinstance(key, rsa.RSAPrivateKey)
         self._public_key = key.public_key()
         self._account_email = account["client_email"]
-        self._secret = hashlib.sha256(account["private_key"].encode()).digest()
-        self._not_before_ms = 0
+        self.tokens = AccessTokens("ya29.", hashlib.sha256(account["private_key"].encode()).digest(), TOKEN_LIFE_S)
 
-    def expire_tokens(self) -> None:
-        """No access token given so far is taken any more."""
-        self._not_before_ms = time.time_ns() // 1_000_000 + 1
-        time.sleep(0.002)
+    def describe(self) -> dict[str, str]:
+        return {"project_id": self.project_id, "service_account_file": str(self.service_account_file)}
 
     def new_address(self) -> str:
         return f"{secrets.token_urlsafe(16)}:APA91b{secrets.token_urlsafe(96)}"
@@ -158,24 +154,17 @@ class EmulatedFcm(EmulatedService):
             return json_answer(400, {"error": "invalid_grant", "error_description": f"Invalid JWT: {problem}"})
         if SCOPE not in str(claims.get("scope", "")).split() or claims["exp"] - claims["iat"] > TOKEN_LIFE_S:
             return json_answer(400, {"error": "invalid_scope", "error_description": "Scope or lifetime not allowed."})
-        self.tokens_given += 1
-        token = self._token(time.time_ns() // 1_000_000)
+        token = self.tokens.give()
         return json_answer(200, {"access_token": token, "expires_in": TOKEN_LIFE_S - 1, "token_type": "Bearer"})
 
-    def _token(self, given_at_ms: int) -> str:
-        """Signed rather than remembered, so that a restart of the service forgets none."""
-        seal = hmac.new(self._secret, str(given_at_ms).encode(), hashlib.sha256).hexdigest()
-        return f"ya29.{given_at_ms}.{seal}"
-
     def _check_token(self, authorization: str) -> Answer | None:
-        scheme, _, token = authorization.partition(" ")
-        given_at_ms = token.split(".")[1] if token.count(".") == 2 else ""
-        if scheme.lower() != "bearer" or not given_at_ms.isdecimal() or self._token(int(given_at_ms)) != token:
-            return unauthenticated("CREDENTIALS_MISSING" if not token else "ACCESS_TOKEN_TYPE_UNSUPPORTED")
-        age_ms = time.time_ns() // 1_000_000 - int(given_at_ms)
-        if int(given_at_ms) < self._not_before_ms or age_ms > TOKEN_LIFE_S * 1000:
-            return unauthenticated("ACCESS_TOKEN_EXPIRED")
-        return None
+        match self.tokens.state(authorization):
+            case TokenState.GOOD:
+                return None
+            case TokenState.EXPIRED:
+                return unauthenticated("ACCESS_TOKEN_EXPIRED")
+            case TokenState.UNKNOWN:
+                return unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED" if authorization else "CREDENTIALS_MISSING")
 
     def _accepted(self, message: Mapping[str, Any]) -> Accepted:
         name = f"projects/{self.project_id}/messages/0:{time.time_ns() // 1000}%{secrets.token_hex(8)}"

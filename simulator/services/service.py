@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, assert_never, cast
@@ -99,9 +100,17 @@ class EmulatedService(ABC):
         """The same answer, which asks its client to wait."""
         return answer.with_headers({"retry-after": http_wait(retry_after)}) if retry_after else answer
 
+    @abstractmethod
     def write_credentials(self) -> None:
         """Write what a sender needs into `home`; called when the port is known."""
-        return
+
+    @abstractmethod
+    def describe(self) -> dict[str, str]:
+        """What a sender is configured with, besides the URL and the CA."""
+
+    def key_of(self, address: str) -> str:
+        """An address as `Accepted.address` spells it."""
+        return address
 
     # Life.
 
@@ -242,6 +251,7 @@ class EmulatedService(ABC):
 
     def misbehaves(self, fault: Fault) -> int:
         """Put a fault in force; its number ends it."""
+        fault = replace(fault, addresses=frozenset(map(self.key_of, fault.addresses)))
         return self._on_loop(lambda: self._add(fault))
 
     def fails_with(self, status: int, reason: str = "", *, retry_after: str = "", **more: Any) -> int:
@@ -288,7 +298,7 @@ class EmulatedService(ABC):
         return ended
 
     def _retire(self, addresses: Iterable[str]) -> None:
-        for address in addresses:
+        for address in map(self.key_of, addresses):
             self._gone[address] = time.time()
             self.deliveries.forget(address)
 
