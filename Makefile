@@ -1,0 +1,45 @@
+# `make help` lists what there is. Needs python3 (3.11 or newer) with venv, and make; everything else comes into .venv.
+PYTHON3 ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+SITES ?= 10
+FLEET ?= 300
+
+PYTHON = .venv/bin/python
+READY = .venv/ready
+.DEFAULT_GOAL = help
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON3=")'
+	@echo "Python packages into .venv (once; a minute or two) ..."
+	@test -x $(PYTHON) || $(PYTHON3) -m venv .venv
+	@started=$$(date +%s); $(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt \
+		&& echo "Python packages: $$(( $$(date +%s) - started )) s"
+	@touch $@
+
+.PHONY: run
+run: $(READY)  ## everything on this machine, with a demo fleet: PORT=8000 SITES=10 FLEET=300 HOST=127.0.0.1; data in var/
+	@HOST=$(HOST) PORT=$(PORT) SITES=$(SITES) FLEET=$(FLEET) exec $(PYTHON) -m homepot.embedded
+
+.PHONY: test
+test: $(READY)  ## all tests on PostgreSQL, then all that touch the database again on SQLite
+	@status=0; \
+	TEST_DATABASE=postgres $(PYTHON) -m pytest || status=$$?; \
+	TEST_DATABASE=sqlite $(PYTHON) -m pytest || status=$$?; \
+	exit $$status
+
+.PHONY: check
+check: $(READY)  ## what a build machine checks besides the tests: format, lint, types, layers, documented settings
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy .
+	.venv/bin/lint-imports
+	$(PYTHON) -m pytest -q tests/test_configuration.py
+
+.PHONY: clean
+clean:  ## forget the demo: empties var/ (refused while it runs)
+	@if test -x $(PYTHON); then $(PYTHON) -m homepot.embedded --clean; else rm -rf var; fi
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

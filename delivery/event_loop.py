@@ -1,0 +1,62 @@
+"""The worker process's own event loop, in a thread of its own, and the providers that live on it.
+
+It starts at the first send after the fork and stays between tasks, so that connections, tokens and keys survive from
+batch to batch. The ORM is never touched from it.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import uvloop
+
+from delivery.providers import get_push_provider
+from delivery.providers.base import Provider
+
+T = TypeVar("T")
+START_S = 15.0
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_providers: dict[tuple[str, str], Provider] = {}
+_pid = 0
+
+
+def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
+    """Run a coroutine on the process's loop; returns at once."""
+    return asyncio.run_coroutine_threadsafe(work, running_loop())
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """This process's loop, started if it is not there yet. A forked child gets one of its own."""
+    global _loop, _pid
+    with _lock:
+        if _loop is None or _pid != os.getpid():
+            _loop, _pid = uvloop.new_event_loop(), os.getpid()
+            _providers.clear()
+            threading.Thread(target=_loop.run_forever, name="deliveries", daemon=True).start()
+        return _loop
+
+
+def provider_for(name: str, credential: str, config: dict[str, Any]) -> Provider:
+    """The process's one instance for this credential, started. `ConfigError` where the settings do not suffice."""
+    running_loop()
+    key = (name, credential)
+    provider = _providers.get(key)
+    if provider is None:
+        provider = get_push_provider(name, config)
+        submit(provider.start()).result(START_S)
+        _providers[key] = provider
+    return provider
+
+
+def close(grace_s: float = 10.0) -> None:
+    """Close every provider of this process: the last thing before it ends."""
+    if _loop is None or _pid != os.getpid():
+        return
+    while _providers:
+        _, provider = _providers.popitem()
+        submit(provider.aclose()).result(grace_s)

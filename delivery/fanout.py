@@ -1,0 +1,112 @@
+"""Step 2: one log row per targeted device, chunk by chunk.
+
+A chunk and the job's cursor are one transaction: killed anywhere and started again, it neither skips nor doubles.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from delivery import clocks, hints, routing
+from delivery.models import Channel, Device, Job, PushNotificationLog
+from delivery.models.device import Lifecycle
+from delivery.models.keys import new_message_id
+from delivery.models.push_log import INBOX
+from delivery.models.push_log_rows import NewRow
+
+
+def fan_out_chunk() -> int:
+    """Write the next chunk of the most urgent unfinished job; how many rows. Jobs in other hands are passed over."""
+    with transaction.atomic():
+        job = Job.objects.to_fan_out().select_for_update(skip_locked=True).first()
+        if job is None:
+            return 0
+        devices = list(_targeted(job)[: settings.FANOUT_CHUNK])
+        rows = write_rows(job, devices)
+        if devices:
+            Job.objects.advance(job.job_id, from_cursor=job.cursor, to_cursor=devices[-1].pk)
+        if len(devices) < settings.FANOUT_CHUNK:
+            Job.objects.finish_fan_out(job.job_id, clocks.db_now())
+        hints.wake_fanout()
+        return len(rows)
+
+
+def write_rows(job: Job, devices: Sequence[Device]) -> list[NewRow]:
+    """One row for each of these devices, in the present transaction, and hints for those that can be sent."""
+    if not devices:
+        return []
+    ways = usable_ways([device.pk for device in devices])
+    rows = [_row(device, ways[device.pk]) for device in devices]
+    PushNotificationLog.objects.insert_rows(
+        rows,
+        job_id=job.job_id,
+        priority=job.priority,
+        created_at=job.created_at,
+        expires_at=job.created_at + timedelta(seconds=job.ttl_s),
+    )
+    to_send = Counter(row.provider for row in rows if not row.skipped and row.provider != INBOX)
+    for provider, due in to_send.items():
+        hints.wake_sender(provider, hints.batches_for(due))
+    return rows
+
+
+def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way]]":
+    """The active channels of these devices (row ids)."""
+    ways: defaultdict[int, list[routing.Way]] = defaultdict(list)
+    found = Channel.objects.usable().filter(device_id__in=device_ids)
+    for device_id, channel_id, provider, credential, rank in found.values_list(
+        "device_id", "id", "provider", "credential", "rank"
+    ):
+        ways[device_id].append(routing.Way(channel_id, provider, credential, rank))
+    return ways
+
+
+def available() -> frozenset[tuple[str, str]]:
+    """Every (provider, credential) that is configured here."""
+    providers: dict[str, dict[str, Any]] = settings.PROVIDERS
+    return frozenset((name, credential) for name, credentials in providers.items() for credential in credentials)
+
+
+def _targeted(job: Job) -> QuerySet[Device]:
+    """The devices of the job behind its cursor, as they match now, in key order."""
+    target: dict[str, Any] = job.target
+    named = Q()
+    if not target.get("all"):
+        for field_name, key in (
+            ("site_id", "sites"),
+            ("segment", "segments"),
+            ("device_id", "devices"),
+            ("owner_id", "users"),
+        ):
+            if target.get(key):
+                named |= Q(**{f"{field_name}__in": target[key]})
+    devices = Device.objects.filter(named, pk__gt=job.cursor, pk__lte=job.last_device)
+    if job.reach is not None:
+        within = Q(site_id__in=job.reach["sites"] or [])
+        if job.reach["owner"] is not None:
+            within |= Q(owner_id=job.reach["owner"])
+        devices = devices.filter(within)
+    return devices.order_by("pk").only("id", "device_id", "site_id", "capabilities", "lifecycle", "key_hash")
+
+
+def _row(device: Device, ways: Sequence[routing.Way]) -> NewRow:
+    way = routing.first_way(ways, device.capabilities, available())
+    skipped = ""
+    if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
+        skipped = f"device_{device.lifecycle}"
+    elif way is None and not device.has_key:
+        skipped = "no_channel"
+    return NewRow(
+        message_id=new_message_id(),
+        device_id=device.device_id,
+        site_id=device.site_id,
+        provider=way.provider if way else INBOX,
+        credential=way.credential if way else "",
+        channel_id=way.channel_id if way else None,
+        skipped=skipped,
+    )

@@ -1,0 +1,207 @@
+"""Step 1: accept an order: who gets what, until when.
+
+An accepted order is committed: the job, its target as ordered and the highest device row of that moment. Its messages
+are written by fanout.py, and nothing that happens to a broker or a worker can lose them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.cache import caches
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Max, Q
+
+from delivery import clocks, fanout, hints
+from delivery.models import Device, Job, PushNotificationLog, Site, Status
+from delivery.models.job import JobStatus
+from delivery.priority import Priority
+
+PROGRESS_FRESH_S = 2
+PARTS = ("pending", "sent", "delivered", "late", "failed", "expired", "cancelled", "skipped")
+
+
+class BadOrder(ValueError):
+    """A field of the order is wrong; says which and what to do."""
+
+    def __init__(self, field_name: str, text: str) -> None:
+        super().__init__(f"{field_name}: {text}")
+        self.field_name = field_name
+        self.text = text
+
+
+class KeyReused(Exception):
+    """The idempotency key stands for another order already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Who is meant: every device that any of the lists names; `all` means every device in reach."""
+
+    sites: Sequence[str] = ()
+    segments: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    users: Sequence[int] = ()
+    all: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What the one who orders may send to. Both None: everything."""
+
+    sites: Sequence[str] | None = None
+    owner: int | None = None
+
+    def devices(self) -> Q:
+        if self.sites is None and self.owner is None:
+            return Q()
+        return Q(site_id__in=list(self.sites or ())) | (Q() if self.owner is None else Q(owner_id=self.owner))
+
+
+EVERYTHING = Reach()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order, checked for form. `payload` is what devices get: title, body, data, ..."""
+
+    name: str
+    target: Target
+    payload: Mapping[str, Any]
+    priority: Priority = Priority.NORMAL
+    ttl_s: int | None = None
+    collapse_key: str = ""
+    ordered_by: str
+    reach: Reach = EVERYTHING
+
+
+def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bool]:
+    """Commit an order; its messages follow. Returns the job, and whether it is new.
+
+    The same key and order from the same caller give the same job again (False); `KeyReused` for another order.
+    `BadOrder` where the target names what the caller cannot see.
+    """
+    body_hash = _body_hash(order)
+    if idempotency_key is not None:
+        earlier = Job.objects.filter(ordered_by=order.ordered_by, idempotency_key=idempotency_key).first()
+        if earlier is not None:
+            return _same(earlier, body_hash), False
+    _check_target(order)
+    try:
+        with transaction.atomic():
+            job = _create(order, idempotency_key, body_hash, clocks.db_now())
+            hints.wake_fanout()
+        return job, True
+    except IntegrityError:
+        earlier = Job.objects.filter(ordered_by=order.ordered_by, idempotency_key=idempotency_key).first()
+        if earlier is None:
+            raise
+        return _same(earlier, body_hash), False
+
+
+def accept_at_once(order: Order, devices: Sequence[Device]) -> dict[str, UUID]:
+    """Commit an order for these few devices together with their messages, so that their ids are known now.
+
+    Returns the message ids by `device_id`.
+    """
+    with transaction.atomic():
+        now = clocks.db_now()
+        job = _create(order, None, "", now)
+        rows = fanout.write_rows(job, devices)
+        Job.objects.finish_fan_out(job.job_id, now)
+    return {row.device_id: row.message_id for row in rows}
+
+
+def _create(order: Order, idempotency_key: str | None, body_hash: str, now: datetime) -> Job:
+    return Job.objects.create(
+        name=order.name,
+        target={key: value for key, value in asdict(order.target).items() if value},
+        reach=None if order.reach == EVERYTHING else asdict(order.reach),
+        payload=dict(order.payload),
+        priority=order.priority,
+        ttl_s=settings.DEFAULT_TTL_S if order.ttl_s is None else order.ttl_s,
+        collapse_key=order.collapse_key,
+        created_at=now,
+        last_device=Device.objects.aggregate(highest=Max("id"))["highest"] or 0,
+        ordered_by=order.ordered_by,
+        idempotency_key=idempotency_key,
+        body_hash=body_hash,
+    )
+
+
+def _same(earlier: Job, body_hash: str) -> Job:
+    if earlier.body_hash != body_hash:
+        raise KeyReused("This Idempotency-Key was used for another order. Use a new key for a new order")
+    return earlier
+
+
+def _body_hash(order: Order) -> str:
+    said = {key: value for key, value in asdict(order).items() if key not in ("ordered_by", "reach")}
+    text = json.dumps(said, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_target(order: Order) -> None:
+    """Explicit names must be there and in reach; the two are not told apart."""
+    target = order.target
+    if not (target.all or target.sites or target.segments or target.devices or target.users):
+        raise BadOrder("target", "names nobody: give sites, segments, devices, users or all")
+    sites = (
+        Site.objects.all() if order.reach == EVERYTHING else Site.objects.filter(site_id__in=order.reach.sites or ())
+    )
+    _all_known("target.sites", target.sites, sites.values_list("site_id", flat=True))
+    in_reach = Device.objects.filter(order.reach.devices())
+    _all_known("target.devices", target.devices, in_reach.values_list("device_id", flat=True))
+    _all_known("target.users", target.users, in_reach.values_list("owner_id", flat=True))
+
+
+def _all_known(field_name: str, wanted: Sequence[Any], there: Any) -> None:
+    if not wanted:
+        return
+    column = f"{there._fields[0]}__in"
+    unknown = sorted({*wanted} - set(there.filter(**{column: list(wanted)}).distinct().order_by()), key=str)
+    if unknown:
+        shown = ", ".join(str(name)[:100] for name in unknown[:10])
+        raise BadOrder(field_name, f"not known: {shown}{' and more' if len(unknown) > 10 else ''}")
+
+
+# --- Progress: counted from the rows
+def progress(job: Job) -> dict[str, int]:
+    """How many messages are where. `targeted` is the rows so far, and the parts sum to it. Up to 2 s old."""
+    if job.frozen_progress is not None:
+        return dict(job.frozen_progress)
+    key = f"progress:{job.job_id}"
+    cached: dict[str, int] | None = caches["local"].get(key)
+    if cached is None:
+        cached = count(job.job_id)
+        caches["local"].set(key, cached, PROGRESS_FRESH_S)
+    return cached
+
+
+def count(job_id: str) -> dict[str, int]:
+    """The same, from the rows as they are now."""
+    counts = dict.fromkeys(PARTS, 0)
+    by_status = (
+        PushNotificationLog.objects.filter(job_id=job_id)
+        .values("status")
+        .annotate(rows=Count("id"), over=Count("expired_at"))
+        .order_by()
+    )
+    for part in by_status:
+        late = part["over"] if part["status"] == Status.DELIVERED else 0
+        counts[part["status"]] += part["rows"] - late
+        counts["late"] += late
+    return {"targeted": sum(counts.values()), **counts}
+
+
+def status_word(job: Job, counts: Mapping[str, int]) -> str:
+    """The job's status; `acknowledged` once every message was delivered."""
+    arrived = counts["delivered"] + counts["late"]
+    if job.status == JobStatus.COMPLETED and 0 < counts["targeted"] == arrived:
+        return "acknowledged"
+    return job.status

@@ -1,0 +1,30 @@
+"""The record: one file per table, its facts and its verbs."""
+
+from delivery.models.api_key import ApiKey
+from delivery.models.attempt import DeliveryAttempt
+from delivery.models.audit import AuditLog
+from delivery.models.channel import Channel
+from delivery.models.connectivity import Connectivity
+from delivery.models.device import Device
+from delivery.models.job import Job
+from delivery.models.provider_state import ProviderState
+from delivery.models.push_log import PushNotificationLog, Status
+from delivery.models.receipt import Receipt
+from delivery.models.site import Site
+from delivery.models.telemetry import TelemetryLog
+
+__all__ = [
+    "ApiKey",
+    "AuditLog",
+    "Channel",
+    "Connectivity",
+    "DeliveryAttempt",
+    "Device",
+    "Job",
+    "ProviderState",
+    "PushNotificationLog",
+    "Receipt",
+    "Site",
+    "Status",
+    "TelemetryLog",
+]

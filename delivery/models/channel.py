@@ -1,0 +1,88 @@
+"""A way to one device: provider, address and rank. The rank 0 is the primary, 1 and up are fallbacks."""
+
+import hashlib
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models.functions import Coalesce
+
+from delivery.models.device import Device
+
+PROVIDER_CHOICES = [
+    ("fcm", "FCM"),
+    ("apns", "APNs"),
+    ("wns", "WNS"),
+    ("web_push", "Web Push"),
+    ("mqtt", "MQTT"),
+    ("simulation", "Simulation"),
+]
+
+
+def address_hash(address: str) -> str:
+    return hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ChannelState(models.TextChoices):
+    ACTIVE = "active"
+    PARKED = "parked", "parked (the provider's answer is being judged)"
+    DISABLED = "disabled"
+    ARCHIVED = "archived", "archived (silent for long)"
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def usable(self) -> Self:
+        return self.filter(state=ChannelState.ACTIVE)
+
+    def of_address(self, provider: str, address: str) -> Self:
+        return self.filter(provider=provider, address_hash=address_hash(address))
+
+    def disable(self, ids: list[int], *, by: str, code: str, now: datetime) -> int:
+        """Active or parked -> disabled, kept with who said so, why and when. A second call changes nothing."""
+        return self.filter(id__in=ids, state__in=[ChannelState.ACTIVE, ChannelState.PARKED]).update(
+            state=ChannelState.DISABLED, disabled_by=by, disabled_code=code[:100], disabled_at=now
+        )
+
+    def restore(self) -> int:
+        """Any state -> active. What was said about the address before is forgotten."""
+        return self.exclude(state=ChannelState.ACTIVE).update(
+            state=ChannelState.ACTIVE, disabled_by="", disabled_code="", disabled_at=None
+        )
+
+    def archive_silent(self, before: datetime) -> int:
+        """Active -> archived where nothing was accepted since `before`; one never used counts from its registration."""
+        silent = self.usable().annotate(heard=Coalesce("last_used_at", "registered_at")).filter(heard__lt=before)
+        return self.filter(id__in=silent.values("id"), state=ChannelState.ACTIVE).update(state=ChannelState.ARCHIVED)
+
+
+class Channel(models.Model):
+    device = models.ForeignKey(Device, on_delete=models.PROTECT, related_name="channels")
+    provider = models.CharField(max_length=20, choices=PROVIDER_CHOICES)
+    credential = models.CharField(max_length=50, default="default")
+    address = models.TextField()
+    address_hash = models.CharField(max_length=64, editable=False)
+    rank = models.PositiveSmallIntegerField(default=0, help_text="0 is the primary, 1 and up are fallbacks.")
+    environment = models.CharField(max_length=20, blank=True, help_text="APNs: production or sandbox.")
+    state = models.CharField(max_length=10, choices=ChannelState, default=ChannelState.ACTIVE)
+    registered_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last time that a provider accepted a message."
+    )
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    disabled_by = models.CharField(max_length=50, blank=True)
+    disabled_code = models.CharField(max_length=100, blank=True)
+
+    objects = ChannelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["device_id", "rank", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "address_hash"], name="channel_address_once_per_provider")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_provider_display()} ({self.masked_address})"
+
+    @property
+    def masked_address(self) -> str:
+        return f"{self.address[:6]}…({len(self.address)})"

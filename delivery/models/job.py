@@ -1,0 +1,120 @@
+"""An order: a payload, a target, and until when it is worth delivering."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models.functions import Coalesce
+
+from delivery.priority import Priority
+
+
+class JobStatus(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+def new_job_id() -> str:
+    return f"job-{secrets.token_hex(8)}"
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Questions return a queryset; transitions are one guarded UPDATE and return a row count."""
+
+    def to_fan_out(self) -> Self:
+        """Jobs whose rows are not all written, the most urgent first."""
+        return self.filter(status__in=[JobStatus.QUEUED, JobStatus.RUNNING], fanned_out_at=None).order_by(
+            "priority", "id"
+        )
+
+    def advance(self, job_id: str, *, from_cursor: int, to_cursor: int) -> int:
+        """Move the fan-out's cursor behind the chunk just written: queued or running -> running."""
+        return self.filter(job_id=job_id, fanned_out_at=None, cursor=from_cursor).update(
+            cursor=to_cursor,
+            status=models.Case(
+                models.When(status=JobStatus.QUEUED, then=models.Value(JobStatus.RUNNING)), default=models.F("status")
+            ),
+        )
+
+    def finish_fan_out(self, job_id: str, now: datetime) -> int:
+        """All rows are written."""
+        return self.filter(job_id=job_id, fanned_out_at=None).update(
+            fanned_out_at=now,
+            status=models.Case(
+                models.When(status=JobStatus.QUEUED, then=models.Value(JobStatus.RUNNING)), default=models.F("status")
+            ),
+        )
+
+    def to_settle(self) -> Self:
+        """Jobs whose rows are all written and whose final count is not."""
+        return self.exclude(fanned_out_at=None).filter(frozen_progress=None)
+
+    def complete(self, job_id: str, progress: Mapping[str, int], now: datetime) -> int:
+        """Freeze the final count; running -> completed."""
+        return (
+            self.to_settle()
+            .filter(job_id=job_id)
+            .update(
+                frozen_progress=dict(progress),
+                completed_at=Coalesce("completed_at", now),
+                status=models.Case(
+                    models.When(status=JobStatus.RUNNING, then=models.Value(JobStatus.COMPLETED)),
+                    default=models.F("status"),
+                ),
+            )
+        )
+
+    def thaw(self, job_ids: list[str]) -> int:
+        """A late ack changed a count: it is taken again. Waits for whoever is freezing it this moment."""
+        return self.filter(job_id__in=job_ids).update(frozen_progress=None)
+
+
+class Job(models.Model):
+    job_id = models.CharField(max_length=100, unique=True, default=new_job_id)
+    name = models.CharField(max_length=200)
+    target = models.JSONField(help_text="As ordered: sites, segments, devices, users or all.")
+    reach = models.JSONField(
+        null=True, blank=True, help_text="What the one who ordered may send to: sites, owner; null for everything."
+    )
+    payload = models.JSONField(help_text="What the device shows and reads: title, body, data, ...")
+    priority = models.PositiveSmallIntegerField(default=Priority.NORMAL, choices=[(p.value, p.word) for p in Priority])
+    ttl_s = models.PositiveIntegerField()
+    collapse_key = models.CharField(max_length=64, blank=True)
+    status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
+    created_at = models.DateTimeField()
+    fanned_out_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    cursor = models.BigIntegerField(default=0, help_text="The highest device row that has its message.")
+    last_device = models.BigIntegerField(help_text="The highest device row at order time; later devices are not in it.")
+    frozen_progress = models.JSONField(null=True, blank=True, editable=False)
+    ordered_by = models.CharField(max_length=150, help_text="person:name, key:name or device:id")
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
+    body_hash = models.CharField(max_length=64, blank=True, editable=False)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["priority", "id"],
+                condition=models.Q(fanned_out_at=None, status__in=["queued", "running"]),
+                name="job_to_fan_out_idx",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(fanned_out_at__isnull=False, frozen_progress__isnull=True),
+                name="job_to_settle_idx",
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["ordered_by", "idempotency_key"], name="job_once_per_idempotency_key")
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.job_id

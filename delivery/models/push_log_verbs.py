@@ -1,0 +1,310 @@
+"""Every transition of a message, each one guarded UPDATE that returns what it changed.
+
+Whoever finds its guard no longer true changes 0 rows: the row count says who won. `now` is always the database's time.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from django.db import models
+
+from delivery.models import setwise
+from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
+
+if TYPE_CHECKING:
+    from delivery.models.push_log import PushNotificationLog  # noqa: F401  (the queryset's type argument)
+
+LOG = "push_notification_logs"
+SKEW_MS = 2_000
+"""How far a corrected device time may lie outside [sent_at, now] before it is called skewed."""
+POISON_AFTER = 3
+"""Holders that may die with a row that they hold alone, before the row is called poison."""
+
+
+class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
+    # --- questions
+    def due(self, now: datetime) -> Self:
+        """Rows that a worker could claim now."""
+        return self.filter(status="pending", next_attempt_at__lte=now, expires_at__gt=now, claim_token=None)
+
+    def open(self) -> Self:
+        return self.filter(status__in=["pending", "sent"])
+
+    # --- birth
+    def insert_rows(
+        self, new: Sequence[NewRow], *, job_id: str, priority: int, created_at: datetime, expires_at: datetime
+    ) -> int:
+        """One row per targeted device. A device that has its row of this job already keeps it: that is no new row."""
+        table, params = setwise.rows(
+            {
+                "message_id": "uuid", "device_id": "text", "site_id": "text", "provider": "text", "credential": "text",
+                "channel_id": "bigint", "skipped": "text",
+            },
+            [(n.message_id, n.device_id, n.site_id, n.provider, n.credential, n.channel_id, n.skipped) for n in new],
+        )  # fmt: skip
+        return setwise.execute(
+            f"""
+            INSERT INTO {LOG} (message_id, device_id, site_id, provider, credential, channel_id, status, error_code,
+                               job_id, priority, created_at, expires_at, next_attempt_at)
+            SELECT message_id, device_id, site_id, provider, credential, channel_id,
+                   CASE WHEN skipped = '' THEN 'pending' ELSE 'skipped' END, skipped,
+                   %s, %s, %s, %s, CASE WHEN skipped = '' AND provider <> 'inbox' THEN %s END
+            FROM {table} WHERE true
+            ON CONFLICT (job_id, device_id) DO NOTHING
+            """,
+            [job_id, priority, created_at, expires_at, created_at, *params],
+        )
+
+    # --- pending -> held by one worker
+    def claim(
+        self, provider: str, credential: str, priority: int, *, limit: int, token: UUID, now: datetime, until: datetime
+    ) -> list[Claimed]:
+        """Take up to `limit` due rows of one credential and priority; counts an attempt on each."""
+        return self._claim(
+            "NOT claim_alone AND claim_token IS NULL", provider, credential, priority, limit, token, now, until
+        )
+
+    def claim_lost(
+        self, provider: str, credential: str, priority: int, *, token: UUID, now: datetime, until: datetime
+    ) -> list[Claimed]:
+        """Take one row whose last holder died."""
+        return self._claim("claim_alone AND claim_token IS NULL", provider, credential, priority, 1, token, now, until)
+
+    def _claim(
+        self, which: str, provider: str, credential: str, priority: int, limit: int, token: UUID, now: datetime,
+        until: datetime,
+    ) -> list[Claimed]:  # fmt: skip
+        found = setwise.fetch(
+            f"""
+            WITH due AS MATERIALIZED (
+                SELECT id FROM {LOG}
+                WHERE status = 'pending' AND provider = %s AND credential = %s AND priority = %s
+                  AND next_attempt_at <= %s AND expires_at > %s AND {which}
+                ORDER BY next_attempt_at LIMIT %s {setwise.for_update_skip_locked()})
+            UPDATE {LOG} SET claim_token = %s, claimed_until = %s, next_attempt_at = %s,
+                             attempt_count = attempt_count + 1
+            WHERE id IN (SELECT id FROM due)
+            RETURNING id, message_id, device_id, job_id, channel_id, provider, credential, priority, attempt_count,
+                      created_at, expires_at
+            """,
+            [provider, credential, priority, now, now, limit, token, until, until],
+            [
+                "bigint",
+                "uuid",
+                "text",
+                "text",
+                "bigint",
+                "text",
+                "text",
+                "bigint",
+                "bigint",
+                "timestamptz",
+                "timestamptz",
+            ],
+        )
+        return [Claimed(*row) for row in sorted(found)]
+
+    def give_back(self, ids: Sequence[int], *, token: UUID, due_at: datetime) -> int:
+        """Rows that were claimed but never sent: due at `due_at`, and the attempt is not counted."""
+        table, params = setwise.rows({"id": "bigint"}, [(row_id,) for row_id in ids])
+        return setwise.execute(
+            f"""
+            UPDATE {LOG} AS m SET claim_token = NULL, claimed_until = NULL, next_attempt_at = %s,
+                                  attempt_count = m.attempt_count - 1
+            FROM {table} WHERE m.id = r.id AND m.claim_token = %s AND m.status = 'pending'
+            """,
+            [due_at, *params, token],
+        )
+
+    # --- what the holder found out
+    def mark_sent(self, sent: Sequence[Sent], *, token: UUID) -> int:
+        """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only."""
+        table, params = setwise.rows(
+            {"id": "bigint", "sent_at": "timestamptz", "provider_message_id": "text", "code": "text"},
+            [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100]) for s in sent],
+        )
+        latency = f"({setwise.ms_between('m.received_at', 'r.sent_at')} + COALESCE(m.clock_offset_ms, 0))"
+        return setwise.execute(
+            f"""
+            UPDATE {LOG} AS m SET
+                status = CASE WHEN m.status = 'pending' THEN 'sent' ELSE m.status END,
+                error_code = CASE WHEN m.status = 'pending' THEN r.code ELSE m.error_code END,
+                error_message = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_message END,
+                sent_at = r.sent_at, provider_message_id = r.provider_message_id,
+                clock_skewed = (m.clock_skewed OR COALESCE({latency} < -{SKEW_MS}, false)),
+                latency_ms = CASE WHEN m.received_at IS NULL OR m.clock_skewed OR {latency} < -{SKEW_MS} THEN NULL
+                                  WHEN {latency} < 0 THEN 0 ELSE {latency} END,
+                claim_token = NULL, claimed_until = NULL, next_attempt_at = NULL, claim_alone = false
+            FROM {table} WHERE m.id = r.id AND m.claim_token = %s
+            """,
+            [*params, token],
+        )
+
+    def mark_due_again(self, again: Sequence[Again], *, token: UUID) -> int:
+        """Held pending -> pending, later or on another channel."""
+        table, params = setwise.rows(
+            {
+                "id": "bigint", "provider": "text", "credential": "text", "channel_id": "bigint",
+                "next_attempt_at": "timestamptz", "attempt_count": "bigint", "fallback_from": "text", "code": "text",
+                "detail": "text",
+            },
+            [
+                (a.id, a.provider, a.credential, a.channel_id, a.next_attempt_at, a.attempt_count, a.fallback_from,
+                 a.code[:100], a.detail[:500])
+                for a in again
+            ],
+        )  # fmt: skip
+        return setwise.execute(
+            f"""
+            UPDATE {LOG} AS m SET
+                provider = r.provider, credential = r.credential, channel_id = r.channel_id,
+                next_attempt_at = r.next_attempt_at, attempt_count = r.attempt_count,
+                fallback_from = CASE WHEN r.fallback_from = '' THEN m.fallback_from ELSE r.fallback_from END,
+                error_code = r.code, error_message = r.detail,
+                claim_token = NULL, claimed_until = NULL, claim_alone = false
+            FROM {table} WHERE m.id = r.id AND m.claim_token = %s AND m.status = 'pending'
+            """,
+            [*params, token],
+        )
+
+    def mark_failed(self, failed: Sequence[Failed], *, token: UUID) -> int:
+        """Held pending -> failed."""
+        table, params = setwise.rows(
+            {"id": "bigint", "code": "text", "detail": "text"},
+            [(f.id, f.code[:100], f.detail[:500]) for f in failed],
+        )
+        return setwise.execute(
+            f"""
+            UPDATE {LOG} AS m SET status = 'failed', error_code = r.code, error_message = r.detail,
+                claim_token = NULL, claimed_until = NULL, next_attempt_at = NULL
+            FROM {table} WHERE m.id = r.id AND m.claim_token = %s AND m.status = 'pending'
+            """,
+            [*params, token],
+        )
+
+    # --- what the device said
+    def mark_delivered(self, arrived: Sequence[Arrived], *, now: datetime) -> list[tuple[UUID, str | None, bool]]:
+        """Anything but skipped -> delivered; late where the time was over. The first `received_at` wins.
+
+        Returns (message_id, job_id, late) of the rows that it changed; a replay changes none.
+        """
+        table, params = setwise.rows(
+            {
+                "message_id": "uuid", "device_id": "text", "received_at": "timestamptz", "by_device_clock": "boolean",
+                "opened_at": "timestamptz", "clicked_at": "timestamptz",
+            },
+            [
+                (a.message_id, a.device_id, a.received_at, a.by_device_clock, a.opened_at, a.clicked_at)
+                for a in arrived
+            ],
+        )  # fmt: skip
+        first = "m.received_at IS NULL"
+        offset = "(CASE WHEN r.by_device_clock THEN COALESCE(d.clock_offset_ms, 0) ELSE 0 END)"
+        latency = f"({setwise.ms_between('r.received_at', 'm.sent_at')} + {offset})"
+        ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
+        skewed = f"({ahead} OR COALESCE({latency} < -{SKEW_MS}, false))"
+        return [
+            (message_id, job_id, late)
+            for message_id, job_id, late in setwise.fetch(
+                f"""
+                UPDATE {LOG} AS m SET
+                    status = 'delivered',
+                    received_at = COALESCE(m.received_at, r.received_at),
+                    acked_at = COALESCE(m.acked_at, %s),
+                    opened_at = COALESCE(m.opened_at, r.opened_at),
+                    clicked_at = COALESCE(m.clicked_at, r.clicked_at),
+                    expired_at = CASE WHEN {first} AND m.expired_at IS NULL AND m.expires_at < %s THEN m.expires_at
+                                      ELSE m.expired_at END,
+                    clock_offset_ms = CASE WHEN {first} THEN {offset} ELSE m.clock_offset_ms END,
+                    clock_skewed = CASE WHEN {first} THEN {skewed} ELSE m.clock_skewed END,
+                    latency_ms = CASE WHEN NOT ({first}) THEN m.latency_ms
+                                      WHEN m.sent_at IS NULL OR {skewed} THEN NULL
+                                      WHEN {latency} < 0 THEN 0 ELSE {latency} END,
+                    next_attempt_at = NULL
+                FROM {table}, delivery_device AS d
+                WHERE m.message_id = r.message_id AND m.device_id = r.device_id AND d.device_id = r.device_id
+                  AND m.status <> 'skipped'
+                  AND (m.status <> 'delivered' OR (r.opened_at IS NOT NULL AND m.opened_at IS NULL)
+                       OR (r.clicked_at IS NOT NULL AND m.clicked_at IS NULL))
+                RETURNING m.message_id, m.job_id, m.expired_at IS NOT NULL
+                """,
+                [now, now, now, now, *params],
+                ["uuid", "text", "boolean"],
+            )
+        ]
+
+    def mark_failed_by_device(self, refused: Sequence[Refused], *, now: datetime) -> int:
+        """Pending or sent -> failed, in the device's own words."""
+        table, params = setwise.rows(
+            {"message_id": "uuid", "device_id": "text", "code": "text", "detail": "text"},
+            [(f.message_id, f.device_id, f.code[:100], f.detail[:500]) for f in refused],
+        )
+        return setwise.execute(
+            f"""
+            UPDATE {LOG} AS m SET status = 'failed', error_code = r.code, error_message = r.detail,
+                acked_at = %s, next_attempt_at = NULL
+            FROM {table} WHERE m.message_id = r.message_id AND m.device_id = r.device_id
+                           AND m.status IN ('pending', 'sent')
+            """,
+            [now, *params],
+        )
+
+    def hand_out(self, device_id: str, ids: Sequence[int], now: datetime) -> int:
+        """Pending and unclaimed -> sent, because the device fetched it from its inbox."""
+        return self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None).update(
+            status="sent",
+            sent_at=now,
+            next_attempt_at=None,
+            fallback_from=models.Case(
+                models.When(provider="inbox", then=models.F("fallback_from")), default=models.F("provider")
+            ),
+            provider="inbox",
+            credential="",
+        )
+
+    # --- time and people
+    def expire(self, now: datetime, *, limit: int) -> int:
+        """Pending or sent -> expired where nobody acked in time. A row with a live claim is left to its holder."""
+        return setwise.execute(
+            f"""
+            WITH over AS MATERIALIZED (
+                SELECT id FROM {LOG}
+                WHERE status IN ('pending', 'sent') AND expires_at <= %s
+                  AND (claimed_until IS NULL OR claimed_until <= %s)
+                ORDER BY expires_at LIMIT %s {setwise.for_update_skip_locked()})
+            UPDATE {LOG} SET status = 'expired', expired_at = expires_at, next_attempt_at = NULL,
+                             claim_token = NULL, claimed_until = NULL
+            WHERE id IN (SELECT id FROM over)
+            """,
+            [now, now, limit],
+        )
+
+    def release_lost(self, now: datetime, *, limit: int) -> int:
+        """A dead worker's rows: due again, each to be claimed alone. After three deaths while alone: failed(poison)."""
+        poison = f"(claim_alone AND lost_claims + 1 >= {POISON_AFTER})"
+        return setwise.execute(
+            f"""
+            WITH lost AS MATERIALIZED (
+                SELECT id FROM {LOG} WHERE status = 'pending' AND claimed_until <= %s
+                ORDER BY claimed_until LIMIT %s {setwise.for_update_skip_locked()})
+            UPDATE {LOG} SET
+                status = CASE WHEN {poison} THEN 'failed' ELSE status END,
+                error_code = CASE WHEN {poison} THEN 'poison' ELSE error_code END,
+                next_attempt_at = CASE WHEN {poison} THEN NULL ELSE %s END,
+                lost_claims = lost_claims + CASE WHEN claim_alone THEN 1 ELSE 0 END,
+                claim_alone = true, claim_token = NULL, claimed_until = NULL
+            WHERE id IN (SELECT id FROM lost)
+            """,
+            [now, limit, now],
+        )
+
+    def cancel(self, job_id: str, *, now: datetime, code: str) -> int:
+        """Pending or sent -> cancelled. A row with a live claim is left to its holder."""
+        return (
+            self.open()
+            .filter(job_id=job_id)
+            .filter(models.Q(claimed_until=None) | models.Q(claimed_until__lte=now))
+            .update(status="cancelled", error_code=code, next_attempt_at=None, claim_token=None, claimed_until=None)
+        )

@@ -1,0 +1,115 @@
+"""Many rows in one statement: the one seam between PostgreSQL and SQLite.
+
+Statements on the hot path are written once, in SQL that both understand; what differs is here and nowhere else.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+from django.db import OperationalError, connection
+
+T = TypeVar("T")
+DEADLOCK = "40P01"
+
+Kind = Literal["bigint", "text", "uuid", "timestamptz", "boolean", "jsonb"]
+
+
+def rows(kinds: Mapping[str, Kind], values: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    """A FROM item with one row per entry of `values`, and its parameters.
+
+    `kinds` names the columns in the order in which they stand in each entry.
+    """
+    if connection.vendor == "postgresql":
+        columns = list(zip(*values, strict=True)) if values else [()] * len(kinds)
+        arrays = ", ".join(f"%s::{kind}[]" for kind in kinds.values())
+        return f"unnest({arrays}) AS r({', '.join(kinds)})", [list(column) for column in columns]
+    picked = ", ".join(f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(kinds))
+    return f"(SELECT {picked} FROM json_each(%s)) AS r", [
+        json.dumps([[to_sql(cell) for cell in row] for row in values])
+    ]
+
+
+def to_sql(cell: Any) -> Any:
+    """One value as a parameter of a raw statement."""
+    if connection.vendor == "postgresql":
+        return cell
+    if isinstance(cell, UUID):
+        return cell.hex
+    if isinstance(cell, datetime):
+        return str(cell.astimezone(UTC).replace(tzinfo=None))
+    return cell
+
+
+def execute(sql: str, params: Sequence[Any]) -> int:
+    """Run one statement; how many rows it changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [to_sql(param) for param in params])
+        return int(cursor.rowcount)
+
+
+def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
+    """Run one statement that returns rows; `kinds` says what its columns are."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [to_sql(param) for param in params])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    if connection.vendor == "postgresql":
+        return found
+    return [tuple(_from_sqlite(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in found]
+
+
+def _from_sqlite(cell: Any, kind: Kind) -> Any:
+    if cell is None:
+        return None
+    if kind == "uuid":
+        return UUID(cell)
+    if kind == "timestamptz":
+        return datetime.fromisoformat(cell).replace(tzinfo=UTC)
+    if kind == "boolean":
+        return bool(cell)
+    return cell
+
+
+def for_update_skip_locked() -> str:
+    """Ends a sub-select that takes rows no other transaction holds. SQLite has one writer at a time and needs none."""
+    return "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+
+
+def ms_between(later: str, earlier: str) -> str:
+    """SQL for the whole milliseconds from one time expression to another."""
+    if connection.vendor == "postgresql":
+        return f"CAST(ROUND(EXTRACT(EPOCH FROM ({later} - {earlier})) * 1000) AS bigint)"
+    return f"CAST(ROUND((julianday({later}) - julianday({earlier})) * 86400000) AS integer)"
+
+
+def as_json(text: str) -> str:
+    """SQL that makes a JSON value of a text expression."""
+    return f"{text}::jsonb" if connection.vendor == "postgresql" else text
+
+
+def again_on_deadlock(write: Callable[[], T], tries: int = 3) -> T:
+    """Run `write` (a whole transaction), again where the database broke a deadlock by cancelling it."""
+    for _ in range(tries - 1):
+        try:
+            return write()
+        except OperationalError as error:
+            if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+                raise
+    return write()
+
+
+def moment() -> str:
+    """SQL for one time parameter, so that its type is known where nothing else tells it."""
+    return "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
+
+
+def now() -> datetime:
+    """The database's clock. SQLite has none of its own: it runs inside this process."""
+    if connection.vendor != "postgresql":
+        return datetime.now(UTC)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        found: datetime = cursor.fetchone()[0]
+    return found

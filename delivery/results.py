@@ -1,0 +1,220 @@
+"""Step 5, the pipeline's side: each outcome's next step for its row, and one write for many."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from delivery import backoff, clocks, fanout, gate, hints, routing
+from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
+from delivery.models.push_log import INBOX
+from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
+from delivery.outcomes import Outcome, OutcomeKind
+
+log = logging.getLogger(__name__)
+
+DATABASE_AWAY_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+USED_FRESH = timedelta(hours=1)
+THROTTLED_WAIT_S = 10.0
+PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What happened to one claimed row; without an outcome it was never sent."""
+
+    row: Claimed
+    outcome: Outcome | None
+    started_at: datetime
+    took_ms: int
+
+
+@dataclass(slots=True)
+class NextSteps:
+    """What one write does, by verb."""
+
+    sent: list[Sent] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    unsent: list[int] = field(default_factory=list)
+    gone: dict[int, str] = field(default_factory=dict)
+    pauses: dict[tuple[str, str], str] = field(default_factory=dict)
+    wake: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """What routing needs to know of the device of a row that was not accepted."""
+
+    ways: Sequence[routing.Way]
+    capabilities: Mapping[str, Any]
+    has_key: bool
+
+
+def write(attempts: Sequence[Attempt], token: UUID) -> None:
+    """Commit what these attempts led to. While the database is away it tries again as long as the lease allows."""
+    if not attempts:
+        return
+    in_order = sorted(attempts, key=lambda attempt: attempt.row.message_id)
+    for wait_s in (*DATABASE_AWAY_WAITS_S, None):
+        try:
+            setwise.again_on_deadlock(lambda: _write(in_order, token))
+            return
+        except (OperationalError, InterfaceError) as error:
+            if wait_s is None or connection.in_atomic_block:
+                raise
+            log.warning("results wait for the database", extra={"rows": len(attempts), "why": type(error).__name__})
+            connection.close()
+            time.sleep(wait_s)
+
+
+def _write(attempts: Sequence[Attempt], token: UUID) -> None:
+    with transaction.atomic():
+        now = clocks.db_now()
+        steps = _next_steps(attempts, now)
+        log_rows = PushNotificationLog.objects
+        if steps.sent:
+            log_rows.mark_sent(steps.sent, token=token)
+        if steps.again:
+            log_rows.mark_due_again(steps.again, token=token)
+        if steps.failed:
+            log_rows.mark_failed(steps.failed, token=token)
+        if steps.unsent:
+            log_rows.give_back(steps.unsent, token=token, due_at=now)
+        DeliveryAttempt.objects.bulk_create(_stories(attempts))
+        _note_use(attempts, now)
+        for channel_id, code in steps.gone.items():
+            Channel.objects.disable([channel_id], by="provider", code=code, now=now)
+        for (provider, credential), why in steps.pauses.items():
+            gate.pause(provider, credential, why=why, now=now, seconds=PAUSE_S)
+        for provider in steps.wake:
+            hints.wake_sender(provider)
+
+
+def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
+    steps = NextSteps()
+    recipients = _recipients(
+        [a.row for a in attempts if a.outcome is not None and a.outcome.kind is not OutcomeKind.ACCEPTED]
+    )
+    for attempt in attempts:
+        row, outcome = attempt.row, attempt.outcome
+        if outcome is None:
+            steps.unsent.append(row.id)
+            continue
+        match outcome.kind:
+            case OutcomeKind.ACCEPTED:
+                steps.sent.append(Sent(row.id, attempt.started_at, outcome.provider_message_id, outcome.code))
+            case OutcomeKind.RETRY:
+                _later(steps, row, outcome, recipients, now, floor_s=outcome.retry_after_s or 0.0)
+            case OutcomeKind.THROTTLED:
+                _later(steps, row, outcome, recipients, now, floor_s=outcome.retry_after_s or THROTTLED_WAIT_S)
+            case OutcomeKind.ADDRESS_GONE:
+                steps.gone[row.channel_id] = outcome.code
+                _next_channel(steps, row, outcome, recipients, now)
+            case OutcomeKind.REJECTED:
+                _next_channel(steps, row, outcome, recipients, now)
+            case OutcomeKind.MISCONFIGURED:
+                steps.pauses[row.provider, row.credential] = outcome.detail or outcome.code
+                _keep_or_move(steps, row, outcome, recipients, now)
+            case _:
+                assert_never(outcome.kind)
+    return steps
+
+
+def _later(
+    steps: NextSteps, row: Claimed, outcome: Outcome, recipients: Mapping[str, Recipient], now: datetime, floor_s: float
+) -> None:
+    """The same channel again after a while; the next one where the tries or the time are used up."""
+    wait_s = backoff.retry_delay_s(
+        row.attempt_count, base_s=settings.RETRY_BASE_S, cap_s=settings.RETRY_CAP_S, floor_s=floor_s
+    )
+    due_at = now + timedelta(seconds=wait_s)
+    if row.attempt_count >= settings.MAX_ATTEMPTS or due_at >= row.expires_at:
+        _next_channel(steps, row, outcome, recipients, now)
+        return
+    steps.again.append(_stay(row, outcome, due_at, row.attempt_count))
+
+
+def _next_channel(
+    steps: NextSteps, row: Claimed, outcome: Outcome, recipients: Mapping[str, Recipient], now: datetime
+) -> None:
+    """The next channel by rank at once; else the inbox; else, without a key to poll with, the end."""
+    device = recipients[row.device_id]
+    way = routing.next_way(device.ways, device.capabilities, fanout.available(), row.channel_id)
+    if way is not None:
+        steps.again.append(_move(row, outcome, way.provider, way.credential, way.channel_id, now))
+        steps.wake.add(way.provider)
+    elif device.has_key:
+        steps.again.append(_move(row, outcome, INBOX, "", None, None))
+    else:
+        steps.failed.append(Failed(row.id, outcome.code or outcome.kind.value, outcome.detail))
+
+
+def _keep_or_move(
+    steps: NextSteps, row: Claimed, outcome: Outcome, recipients: Mapping[str, Recipient], now: datetime
+) -> None:
+    """Our own credential failed: another channel if there is one, else the row waits here, the attempt not counted."""
+    device = recipients[row.device_id]
+    others = fanout.available() - {(row.provider, row.credential)}
+    way = routing.next_way(device.ways, device.capabilities, others, row.channel_id)
+    if way is not None:
+        steps.again.append(_move(row, outcome, way.provider, way.credential, way.channel_id, now))
+        steps.wake.add(way.provider)
+    else:
+        steps.again.append(_stay(row, outcome, now + timedelta(seconds=PAUSE_S), row.attempt_count - 1))
+
+
+def _stay(row: Claimed, outcome: Outcome, due_at: datetime, attempt_count: int) -> Again:
+    return Again(
+        row.id, row.provider, row.credential, row.channel_id, due_at, attempt_count, "", outcome.code, outcome.detail
+    )
+
+
+def _move(
+    row: Claimed, outcome: Outcome, provider: str, credential: str, channel_id: int | None, due_at: datetime | None
+) -> Again:
+    return Again(row.id, provider, credential, channel_id, due_at, 0, row.provider, outcome.code, outcome.detail)
+
+
+def _recipients(rows: Sequence[Claimed]) -> dict[str, Recipient]:
+    if not rows:
+        return {}
+    devices = Device.objects.filter(device_id__in={row.device_id for row in rows}).only(
+        "id", "device_id", "capabilities", "key_hash"
+    )
+    by_id = {device.pk: device for device in devices}
+    ways = fanout.usable_ways(list(by_id))
+    return {
+        device.device_id: Recipient(ways[device.pk], device.capabilities, device.has_key) for device in by_id.values()
+    }
+
+
+def _stories(attempts: Sequence[Attempt]) -> list[DeliveryAttempt]:
+    """A row for each attempt that was not simply accepted."""
+    return [
+        DeliveryAttempt(
+            push_id=attempt.row.id,
+            provider=attempt.row.provider,
+            channel_id=attempt.row.channel_id,
+            started_at=attempt.started_at,
+            took_ms=attempt.took_ms,
+            outcome=attempt.outcome.kind.value,
+            code=attempt.outcome.code[:100],
+            detail=attempt.outcome.detail[:500],
+        )
+        for attempt in attempts
+        if attempt.outcome is not None and attempt.outcome.kind is not OutcomeKind.ACCEPTED
+    ]
+
+
+def _note_use(attempts: Sequence[Attempt], now: datetime) -> None:
+    """`last_used_at` of channels that carried a message, at most one write per channel and hour."""
+    used = {a.row.channel_id for a in attempts if a.outcome is not None and a.outcome.kind is OutcomeKind.ACCEPTED}
+    if used:
+        Channel.objects.filter(id__in=used).exclude(last_used_at__gt=now - USED_FRESH).update(last_used_at=now)

@@ -1,0 +1,216 @@
+"""Step 3: claim due rows, send them, write down what each attempt led to.
+
+The claim is committed before any network call, and every result is written under the claim's token: a worker that died,
+slept too long or was overtaken by the device's ack changes nothing that is no longer its own.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+
+from delivery import ack_tokens, clocks, event_loop, gate, hints, results
+from delivery.models import Channel, Job, PushNotificationLog
+from delivery.models.push_log_rows import Claimed
+from delivery.outcomes import Outcome, OutcomeKind, no_answer
+from delivery.priority import Priority
+from delivery.providers.base import ConfigError, Message, Provider
+from delivery.results import Attempt
+
+log = logging.getLogger(__name__)
+
+LAST_START_SHARE = 2 / 3
+"""No send starts after this share of the batch's budget: what is in flight then still ends inside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one credential that this process holds."""
+
+    rows: Sequence[Claimed]
+    token: UUID
+    claimed_at: datetime
+    claimed_mono: float
+
+
+def send_batch(provider: str) -> int:
+    """Send what is most urgent on this provider, up to one batch; how many rows were claimed."""
+    return _send(provider, _claim_most_urgent)
+
+
+def send_alone(provider: str) -> int:
+    """Send one row whose last holder died, with no other row at risk."""
+    return _send(provider, _claim_lost)
+
+
+def _send(name: str, claim: Any) -> int:
+    now, mono = clocks.db_now(), time.monotonic()
+    credentials: Mapping[str, dict[str, Any]] = settings.PROVIDERS.get(name, {})
+    left = int(settings.SEND_BATCH)
+    for credential in gate.open_credentials(name, credentials, now):
+        try:
+            provider = event_loop.provider_for(name, credential, credentials[credential])
+        except ConfigError as error:
+            gate.pause(name, credential, why=str(error), now=now, seconds=60)
+            log.error("provider not usable", extra={"provider": name, "credential": credential, "why": str(error)})
+            continue
+        token = uuid4()
+        rows = claim(name, credential, left, token, now)
+        if rows:
+            _run(provider, Batch(rows, token, now, mono))
+            left -= len(rows)
+        if left <= 0:
+            hints.wake_sender(name)
+            break
+    return int(settings.SEND_BATCH) - left
+
+
+def _claim_most_urgent(name: str, credential: str, limit: int, token: UUID, now: datetime) -> list[Claimed]:
+    rows: list[Claimed] = []
+    for priority in Priority:
+        if len(rows) < limit:
+            rows += PushNotificationLog.objects.claim(
+                name, credential, priority, limit=limit - len(rows), token=token, now=now, until=_lease_end(now)
+            )
+    return rows
+
+
+def _claim_lost(name: str, credential: str, limit: int, token: UUID, now: datetime) -> list[Claimed]:
+    for priority in Priority:
+        rows = PushNotificationLog.objects.claim_lost(
+            name, credential, priority, token=token, now=now, until=_lease_end(now)
+        )
+        if rows:
+            return rows
+    return []
+
+
+def _lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LEASE_S)
+
+
+def _run(provider: Provider, batch: Batch) -> None:
+    """Send the batch on the event loop; write results per 100, at the latest 200 ms after the first."""
+    came: SimpleQueue[Attempt | None] = SimpleQueue()
+    drafts = _drafts(batch)
+    future = event_loop.submit(_send_all(provider, drafts, batch, came))
+    try:
+        ended = False
+        while not ended:
+            attempts, ended = _collect(came)
+            results.write(attempts, batch.token)
+        future.result(timeout=1.0)
+    finally:
+        future.cancel()
+
+
+def _collect(came: "SimpleQueue[Attempt | None]") -> tuple[list[Attempt], bool]:
+    """What came in: waits for the first, then for more until there are enough or the first has waited long enough."""
+    item = came.get()
+    if item is None:
+        return [], True
+    attempts = [item]
+    deadline = time.monotonic() + settings.RESULT_WAIT_S
+    while len(attempts) < settings.RESULT_BATCH:
+        try:
+            item = came.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return attempts, False
+        if item is None:
+            return attempts, True
+        attempts.append(item)
+    return attempts, False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A claimed row with what its message needs, except the moment at which it is sent."""
+
+    row: Claimed
+    address: str
+    environment: str
+    content: Mapping[str, Any]
+    collapse_key: str
+
+
+def _drafts(batch: Batch) -> list[Draft]:
+    channels = Channel.objects.only("address", "environment").in_bulk({row.channel_id for row in batch.rows})
+    jobs = {
+        job.job_id: job
+        for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
+            "job_id", "payload", "collapse_key"
+        )
+    }
+    return [
+        Draft(
+            row=row,
+            address=channels[row.channel_id].address,
+            environment=channels[row.channel_id].environment,
+            content=jobs[row.job_id].payload,
+            collapse_key=jobs[row.job_id].collapse_key,
+        )
+        for row in batch.rows
+    ]
+
+
+def _message(draft: Draft, sent_at: datetime) -> Message:
+    row = draft.row
+    message_id = str(row.message_id)
+    return Message(
+        message_id=message_id,
+        device_id=row.device_id,
+        address=draft.address,
+        content=draft.content,
+        priority=Priority(row.priority),
+        sent_at=sent_at,
+        ttl_s=max(1, int((row.expires_at - sent_at).total_seconds())),
+        ack_token=ack_tokens.sign(message_id, row.device_id, settings.ACK_KEYS),
+        ack_url=f"{settings.PUBLIC_URL}/api/v1/push/ack",
+        collapse_key=draft.collapse_key,
+        environment=draft.environment,
+    )
+
+
+async def _send_all(
+    provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]"
+) -> None:
+    """Keep up to a window of sends in flight; each result goes to `came`, and None after the last."""
+    waiting = deque(drafts)
+    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S * LAST_START_SHARE
+
+    async def sender() -> None:
+        while waiting:
+            draft = waiting.popleft()
+            started = time.monotonic()
+            sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
+            if started > last_start or draft.row.expires_at <= sent_at:
+                came.put(Attempt(draft.row, None, sent_at, 0))
+                continue
+            outcome = await _try_once(provider, _message(draft, sent_at))
+            came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
+
+    try:
+        await asyncio.gather(*(sender() for _ in range(min(settings.SEND_WINDOW, len(drafts)))))
+    finally:
+        came.put(None)
+
+
+async def _try_once(provider: Provider, message: Message) -> Outcome:
+    try:
+        return await asyncio.wait_for(provider.send_one(message), settings.SEND_DEADLINE_S)
+    except TimeoutError:
+        return no_answer("the provider did not answer in time")
+    except Exception:
+        log.exception(
+            "a provider raised instead of returning an outcome",
+            extra={"provider": provider.name, "message_id": message.message_id, "device_id": message.device_id},
+        )
+        return Outcome(kind=OutcomeKind.RETRY, code="provider_bug")

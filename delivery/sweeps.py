@@ -1,0 +1,83 @@
+"""Step 7: what time and accidents leave behind. Each sweep is safe to run twice, and twice at once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from delivery import clocks, hints, jobs
+from delivery.models import Channel, Job, PushNotificationLog
+
+CHUNK = 2_000
+JOBS_AT_ONCE = 100
+HINTS_PER_PROCESS = 2
+
+
+def expire() -> int:
+    """End what nobody acked within its TTL."""
+    return _in_chunks(lambda: PushNotificationLog.objects.expire(clocks.db_now(), limit=CHUNK))
+
+
+def release_lost() -> int:
+    """Free the rows that dead workers hold."""
+    return _in_chunks(lambda: PushNotificationLog.objects.release_lost(clocks.db_now(), limit=CHUNK))
+
+
+def rehint() -> int:
+    """Wake workers for what is due, whatever became of the hints that were sent; how many hints it gave."""
+    now = clocks.db_now()
+    given = 0
+    most = HINTS_PER_PROCESS * settings.SEND_PROCESSES
+    for provider, credentials in settings.PROVIDERS.items():
+        due = PushNotificationLog.objects.due(now).filter(provider=provider, credential__in=list(credentials))
+        rows = due.filter(claim_alone=False)[: most * settings.SEND_BATCH].count()
+        missing = min(hints.batches_for(rows), most) - (hints.waiting(f"push.{provider}") or 0)
+        for _ in range(missing):
+            hints.wake_sender(provider)
+        if due.filter(claim_alone=True).exists():
+            hints.wake_sender_alone(provider)
+            given += 1
+        given += max(0, missing)
+    return given
+
+
+def resume_jobs() -> int:
+    """Wake the fan-out where a job's rows are not all written; 1 if it did."""
+    if not Job.objects.to_fan_out().exists() or hints.waiting("fanout"):
+        return 0
+    hints.wake_fanout()
+    return 1
+
+
+def settle_jobs() -> int:
+    """Complete the jobs whose every message has ended, and freeze their counts."""
+    open_rows = PushNotificationLog.objects.open().filter(job_id=OuterRef("job_id"))
+    ended = Job.objects.to_settle().filter(~Exists(open_rows)).order_by("id")
+    settled = 0
+    for job_id in list(ended.values_list("job_id", flat=True)[:JOBS_AT_ONCE]):
+        with transaction.atomic():
+            Job.objects.select_for_update().get(job_id=job_id)
+            settled += Job.objects.complete(job_id, jobs.count(job_id), clocks.db_now())
+    return settled
+
+
+def archive_silent_channels() -> int:
+    """Put away channels that carried nothing for 90 days; their next registration brings them back."""
+    return Channel.objects.archive_silent(clocks.db_now() - timedelta(days=settings.CHANNEL_SILENCE_DAYS))
+
+
+def forget_idempotency_keys() -> int:
+    """After 30 days a key may stand for another order."""
+    before = clocks.db_now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
+    return Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+
+
+def _in_chunks(step: Callable[[], int]) -> int:
+    total = 0
+    while (changed := step()) > 0:
+        total += changed
+        if changed < CHUNK:
+            break
+    return total

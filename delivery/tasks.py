@@ -1,0 +1,73 @@
+"""Celery entry points: one line of body each. A task may run twice, late or never; the rows say what is due."""
+
+from celery import shared_task
+from celery.signals import worker_process_shutdown
+from django.conf import settings
+
+from delivery import event_loop, fanout, sending, sweeps
+
+
+@shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
+def send(provider: str) -> int:
+    """Send one batch of what is most urgent on this provider; twice is harmless (the claim guards it)."""
+    return sending.send_batch(provider)
+
+
+@shared_task(name="delivery.send_alone", soft_time_limit=settings.TASK_LIMIT_S)
+def send_alone(provider: str) -> int:
+    """Send one row whose last holder died."""
+    return sending.send_alone(provider)
+
+
+@shared_task(name="delivery.fan_out", queue="fanout", soft_time_limit=settings.TASK_LIMIT_S)
+def fan_out() -> int:
+    """Write one chunk of the most urgent job that is not fanned out."""
+    return fanout.fan_out_chunk()
+
+
+@shared_task(name="delivery.expire")
+def expire() -> int:
+    """End what nobody acked within its TTL."""
+    return sweeps.expire()
+
+
+@shared_task(name="delivery.release_lost")
+def release_lost() -> int:
+    """Free the rows that dead workers hold."""
+    return sweeps.release_lost()
+
+
+@shared_task(name="delivery.rehint")
+def rehint() -> int:
+    """Wake workers for what is due."""
+    return sweeps.rehint()
+
+
+@shared_task(name="delivery.resume_jobs")
+def resume_jobs() -> int:
+    """Wake the fan-out for unfinished jobs."""
+    return sweeps.resume_jobs()
+
+
+@shared_task(name="delivery.settle_jobs")
+def settle_jobs() -> int:
+    """Complete jobs whose every message has ended."""
+    return sweeps.settle_jobs()
+
+
+@shared_task(name="delivery.archive_silent_channels")
+def archive_silent_channels() -> int:
+    """Put away channels that were silent for 90 days."""
+    return sweeps.archive_silent_channels()
+
+
+@shared_task(name="delivery.forget_idempotency_keys")
+def forget_idempotency_keys() -> int:
+    """Let idempotency keys go after 30 days."""
+    return sweeps.forget_idempotency_keys()
+
+
+@worker_process_shutdown.connect
+def close_providers(**_: object) -> None:
+    """The last thing a worker process does."""
+    event_loop.close()

@@ -1,0 +1,114 @@
+"""Typed reads of environment variables. A bad value stops the process and names the variable.
+
+Every read is noted in `READ`, so that a test can compare the code with docs/configuration.md and .env.example.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+READ: dict[str, str] = {}
+"""Each variable that was read, and its default as it would stand in the environment."""
+
+
+def refuse(name: str, why: str) -> NoReturn:
+    sys.exit(f"Setting {name} is not usable: {why}")
+
+
+def _read(name: str, default: T, shown: str, convert: Callable[[str], T]) -> T:
+    READ[name] = shown
+    raw = os.environ.get(name, "")
+    if raw == "":
+        return default
+    try:
+        return convert(raw)
+    except ValueError as error:
+        refuse(name, str(error))
+
+
+def text(name: str, default: str = "") -> str:
+    return _read(name, default, default, str)
+
+
+def boolean(name: str, default: bool = False) -> bool:
+    """`1`, `true`, `yes`, `on` and their opposites."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+    def convert(raw: str) -> bool:
+        if raw.lower() not in words:
+            raise ValueError(f"'{raw}' is neither 1 nor 0")
+        return words[raw.lower()]
+
+    return _read(name, default, "1" if default else "0", convert)
+
+
+def integer(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
+    def convert(raw: str) -> int:
+        try:
+            value = int(raw)
+        except ValueError:
+            raise ValueError(f"'{raw[:50]}' is not a whole number") from None
+        if not minimum <= value <= maximum:
+            raise ValueError(f"{value} is not between {minimum} and {maximum}")
+        return value
+
+    return _read(name, default, str(default), convert)
+
+
+def number(name: str, default: float, *, minimum: float = 0.0, maximum: float = 1e9) -> float:
+    def convert(raw: str) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            raise ValueError(f"'{raw[:50]}' is not a number") from None
+        if not minimum <= value <= maximum:
+            raise ValueError(f"{raw} is not between {minimum:g} and {maximum:g}")
+        return value
+
+    return _read(name, default, f"{default:g}", convert)
+
+
+def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """A list, comma-separated."""
+    return _read(
+        name,
+        list(default),
+        ",".join(default),
+        lambda raw: [word.strip() for word in raw.split(",") if word.strip()],
+    )
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    def convert(raw: str) -> str:
+        if raw not in allowed:
+            raise ValueError(f"'{raw[:50]}' is none of {', '.join(allowed)}")
+        return raw
+
+    return _read(name, default, default, convert)
+
+
+def url(name: str, default: str, *, schemes: tuple[str, ...]) -> str:
+    def convert(raw: str) -> str:
+        scheme = urlsplit(raw).scheme
+        if scheme not in schemes:
+            raise ValueError(f"it must start with one of {', '.join(s + '://' for s in schemes)}")
+        return raw
+
+    return _read(name, default, default, convert)
+
+
+def secret(name: str) -> str:
+    """The variable itself, or what the file holds that `<name>_FILE` names."""
+    path = text(f"{name}_FILE")
+    if not path:
+        return text(name)
+    READ.setdefault(name, "")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError as error:
+        refuse(f"{name}_FILE", f"cannot read it ({error.strerror})")

@@ -1,0 +1,97 @@
+"""Logs as JSON lines on standard error. Addresses and keys never reach a line unmasked."""
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+MASKED_KEYS = re.compile(r"(address|token|api_key|bootstrap_key|secret|password|authorization|cookie)", re.IGNORECASE)
+LONG_SECRET = re.compile(r"[A-Za-z0-9_\-:%+/=.]{48,}")
+CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
+
+
+def mask(value: str) -> str:
+    """Enough of an address to find it again, not enough to use it: `dGhpcy1p…(163)`."""
+    return f"{value[:8]}…({len(value)})" if len(value) > 16 else "…"
+
+
+def mask_path(path: str) -> str:
+    """A request path in which whatever looks like an address is masked."""
+    return LONG_SECRET.sub(lambda match: mask(match.group()), path)
+
+
+def _masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if not isinstance(value, str):
+            continue
+        if MASKED_KEYS.search(key):
+            event[key] = mask(value)
+        elif key not in ("exception", "logger"):
+            event[key] = CREDENTIALS_IN_URL.sub("…", value)
+    return event
+
+
+def configure(level: str) -> None:
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _masked,
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("uvicorn.access", "axes", "httpx", "paho"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for own in ("uvicorn", "uvicorn.error", "django.server"):
+        logging.getLogger(own).handlers[:] = []
+        logging.getLogger(own).propagate = True
+
+
+log = structlog.get_logger("homepot.request")
+
+
+class RequestLog:
+    """One line per request: method, masked path, status, milliseconds. Probes are left out."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.monotonic()
+        response = self.get_response(request)
+        if request.path not in ("/livez", "/readyz", "/metrics"):
+            log.info(
+                "request",
+                method=request.method,
+                path=mask_path(request.path),
+                status=response.status_code,
+                took_ms=round((time.monotonic() - started) * 1000),
+            )
+        return response

@@ -1,0 +1,288 @@
+"""Settings, from the environment alone. Each variable: docs/configuration.md."""
+
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from csp.constants import NONE, SELF
+
+from homepot import env, logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = env.boolean("DEBUG")
+SECRET_KEY = env.secret("SECRET_KEY") or ("only-for-debugging-" + "x" * 40 if DEBUG else "")
+if not SECRET_KEY:
+    env.refuse("SECRET_KEY", "it is missing. Set it to 50 random characters, or set DEBUG=1 on a machine of your own")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("127.0.0.1", "localhost"))
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+PUBLIC_URL = env.url("PUBLIC_URL", "http://127.0.0.1:8000", schemes=("http", "https")).rstrip("/")
+NUM_PROXIES = env.integer("NUM_PROXIES", 0, maximum=10)
+HTTPS = PUBLIC_URL.startswith("https://")
+
+INSTALLED_APPS = [
+    "homepot.apps.AdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "knox",
+    "axes",
+    "csp",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "delivery",
+    "analytics",
+]
+SIMULATOR = env.boolean("SIMULATOR", DEBUG)
+if SIMULATOR:
+    INSTALLED_APPS.append("simulator")
+
+MIDDLEWARE = [
+    "homepot.logs.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "homepot.errors.ClearErrors",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "homepot.urls"
+APPEND_SLASH = True
+WSGI_APPLICATION = "homepot.wsgi.application"
+ASGI_APPLICATION = "homepot.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "homepot" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets"]
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = False
+LANGUAGE_CODE = "en-gb"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+# --- The record
+def _database() -> dict[str, Any]:
+    """PostgreSQL for production, SQLite (WAL, one writer at a time) for the embedded default."""
+    address = env.url(
+        "DATABASE_URL", f"sqlite:///{BASE_DIR}/var/homepot.sqlite3", schemes=("sqlite", "postgres", "postgresql")
+    )
+    pooled = env.boolean("DATABASE_POOL")
+    config: dict[str, Any] = dict(dj_database_url.parse(address))
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
+        }
+    else:
+        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+        config["CONN_HEALTH_CHECKS"] = True
+        config["CONN_MAX_AGE"] = 0 if pooled else 600
+        if pooled:
+            config["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 16, "timeout": 5}
+    return config
+
+
+DATABASES = {"default": _database()}
+
+# --- Shared counters (rate limits), and the broker
+CACHE_URL = env.url("CACHE_URL", "", schemes=("redis", "rediss", "unix"))
+CACHES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "homepot",
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+    }
+    if CACHE_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "local"},
+}
+
+CELERY_BROKER_URL = env.url(
+    "CELERY_BROKER_URL",
+    "redis://127.0.0.1:6379/0",
+    schemes=("redis", "rediss", "redis+socket", "amqp", "amqps", "memory"),
+)
+
+# --- Orders and messages
+DEFAULT_TTL_S = env.integer("DEFAULT_TTL_S", 300, minimum=1, maximum=2_419_200)
+MAX_TTL_S = 2_419_200  # 28 days: the longest that any provider keeps a message
+FANOUT_CHUNK = env.integer("FANOUT_CHUNK", 500, minimum=1, maximum=10_000)
+SEND_BATCH = env.integer("SEND_BATCH", 200, minimum=1, maximum=5_000)
+SEND_WINDOW = env.integer("SEND_WINDOW", 100, minimum=1, maximum=1_000)
+RESULT_BATCH = 100
+RESULT_WAIT_S = 0.2
+MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", 5, minimum=1, maximum=8)
+RETRY_BASE_S = env.number("RETRY_BASE_S", 2.0, minimum=0.01, maximum=3600)
+RETRY_CAP_S = env.number("RETRY_CAP_S", 600.0, minimum=0.01, maximum=21_600)
+SEND_DEADLINE_S = env.number("SEND_DEADLINE_S", 10.0, minimum=0.1, maximum=60)
+BATCH_BUDGET_S = env.number("BATCH_BUDGET_S", 30.0, minimum=1, maximum=300)
+TASK_LIMIT_S = env.integer("TASK_LIMIT_S", 35, minimum=1, maximum=600)
+SEND_PROCESSES = env.integer("SEND_PROCESSES", 2, minimum=1, maximum=1_000)
+LEASE_S = env.number("LEASE_S", 60.0, minimum=2, maximum=3600)
+if not LEASE_S >= TASK_LIMIT_S + 10 or not TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S:
+    env.refuse("LEASE_S", "LEASE_S >= TASK_LIMIT_S + 10 and TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S must hold")
+CHANNEL_SILENCE_DAYS = env.integer("CHANNEL_SILENCE_DAYS", 90, minimum=1, maximum=3650)
+IDEMPOTENCY_DAYS = 30
+
+ACK_KEYS = env.words("ACK_KEYS") or [SECRET_KEY]
+ACK_REQUIRE_TOKEN = env.boolean("ACK_REQUIRE_TOKEN")
+EMULATOR_BOOTSTRAP_KEY = "homepot-dev-emulator-key" if DEBUG else ""
+
+# --- Providers: one dict of settings per credential; a provider without any is unavailable
+ALLOW_SIMULATION = env.boolean("ALLOW_SIMULATION")
+MQTT_URL = env.url("MQTT_URL", "", schemes=("mqtt", "mqtts"))
+MQTT_CA_FILE = env.text("MQTT_CA_FILE")
+PROVIDERS: dict[str, dict[str, dict[str, Any]]] = {}
+if MQTT_URL:
+    PROVIDERS["mqtt"] = {
+        "default": {
+            "url": MQTT_URL,
+            "ca_file": MQTT_CA_FILE,
+            "window": SEND_WINDOW,
+            "deadline_s": SEND_DEADLINE_S,
+        }
+    }
+if ALLOW_SIMULATION:
+    PROVIDERS["simulation"] = {
+        "default": {
+            "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
+            "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
+            "ack_rate": env.text("SIMULATION_ACK_RATE"),
+            "median_ms": env.text("SIMULATION_MEDIAN_MS"),
+            "sigma": env.text("SIMULATION_SIGMA"),
+            "error_mix": env.text("SIMULATION_ERROR_MIX"),
+            "seed": env.text("SIMULATION_SEED"),
+            "window": SEND_WINDOW,
+            "deadline_s": SEND_DEADLINE_S,
+        }
+    }
+
+# --- Celery: hints without state. The row is the record; see docs/decisions/0003
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = TASK_LIMIT_S
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "visibility_timeout": 600,
+    }
+    if CELERY_BROKER_URL.startswith("redis")
+    else {}
+)
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_DEFAULT_QUEUE = "maintenance"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    name: {"task": name, "schedule": seconds, "options": {"expires": max(5.0, seconds)}}
+    for name, seconds in {
+        "delivery.rehint": 1.0,
+        "delivery.release_lost": 2.0,
+        "delivery.expire": 5.0,
+        "delivery.resume_jobs": 2.0,
+        "delivery.settle_jobs": 2.0,
+        "delivery.archive_silent_channels": 86_400.0,
+        "delivery.forget_idempotency_keys": 86_400.0,
+    }.items()
+}
+CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(BASE_DIR / "var" / "beat-schedule"))
+
+# --- Who is calling
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_IPWARE_PROXY_COUNT = NUM_PROXIES
+AXES_VERBOSE = False
+REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Bearer"}
+JWT_ISSUER = env.text("JWT_ISSUER")
+JWT_KEY_FILE = env.text("JWT_KEY_FILE")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": ["delivery.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "delivery.api.errors.handle",
+    "NUM_PROXIES": NUM_PROXIES,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "HOMEPOT Delivery",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Browsers
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "frame-ancestors": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "object-src": [NONE],
+    }
+}
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", HTTPS)
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+if NUM_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_100_000
+
+# --- Logs: one JSON object a line
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING_CONFIG = None
+logs.configure(LOG_LEVEL)
