@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from simulator.services.deliveries import Accepted, Keeps
+from simulator.services.listening import StreamPolicy
 from simulator.services.service import EmulatedService
 from simulator.services.tls import key_pem, write_private
 from simulator.services.wire import Answer, Request, json_answer
@@ -52,9 +53,7 @@ class EmulatedApns(EmulatedService):
     name: ClassVar[str] = "apns"
     protocols: ClassVar[tuple[str, ...]] = ("h2",)
     keeps: ClassVar[Keeps] = Keeps(plain=1)
-    first_stream_limit: ClassVar[int] = 1
-    stream_limit: ClassVar[int] = 1000
-    go_away_reason: ClassVar[bytes] = b'{"reason":"Shutdown"}'
+    streams: ClassVar[StreamPolicy] = StreamPolicy(cold=1, warm=1000, go_away_reason=b'{"reason":"Shutdown"}')
 
     team_id = "SIMTEAM001"
     key_id = "SIMKEY0001"

@@ -82,7 +82,6 @@ class Http2Connection(Connection):
         go_away_reason: bytes,
     ) -> None:
         super().__init__(received, lost)
-        self.refused_streams = 0
         self._limit = stream_limit
         self._go_away_reason = go_away_reason
         self._h2 = h2.connection.H2Connection(CONFIG)

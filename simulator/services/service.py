@@ -11,30 +11,15 @@ from concurrent.futures import Future
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, assert_never, cast
+from typing import Any, ClassVar, Self, TypeVar, assert_never
 
 from simulator.services.deliveries import Accepted, Deliveries, Keeps
 from simulator.services.faults import GARBAGE, Do, Fault, FaultScript
-from simulator.services.http1 import Http1Connection
-from simulator.services.http2 import Http2Connection
+from simulator.services.listening import Listening, StreamPolicy
 from simulator.services.tls import tls_files
 from simulator.services.wire import Answer, Connection, Exchange, Request
 
 T = TypeVar("T")
-UNLIMITED_STREAMS = 1000
-
-
-class Front(asyncio.Protocol):
-    """Lives from the TLS handshake until it knows which version of HTTP the client chose."""
-
-    def __init__(self, choose: Callable[[str | None], Connection]) -> None:
-        self._choose = choose
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        stream = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
-        connection = self._choose(stream.get_extra_info("ssl_object").selected_alpn_protocol())
-        stream.set_protocol(connection)
-        connection.connection_made(stream)
 
 
 class EmulatedService(ABC):
@@ -47,24 +32,19 @@ class EmulatedService(ABC):
     name: ClassVar[str]
     protocols: ClassVar[tuple[str, ...]] = ("h2", "http/1.1")
     keeps: ClassVar[Keeps]
-    first_stream_limit: ClassVar[int] = 100
-    stream_limit: ClassVar[int] = 100
-    go_away_reason: ClassVar[bytes] = b""
+    streams: ClassVar[StreamPolicy] = StreamPolicy()
 
     def __init__(self, *, port: int = 0, home: Path | None = None) -> None:
-        self.port = port
+        self.listening = Listening(port, self.streams, self._received)
         self.faults = FaultScript()
         self.deliveries = Deliveries(self.keeps)
-        self.connections_opened = 0
         self.requests = 0
         self.answers: Counter[int] = Counter()
         """How often each status was answered."""
         self._gone: dict[str, float] = {}
-        self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
         self._thread_id = 0
-        self._temporary = None if home else tempfile.TemporaryDirectory(prefix="push-service-")
-        self.home = home or Path(self._temporary.name if self._temporary else "")
+        self._given_home = home
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     # What a service is.
 
@@ -115,6 +95,10 @@ class EmulatedService(ABC):
     # Life.
 
     @property
+    def port(self) -> int:
+        return self.listening.port
+
+    @property
     def url(self) -> str:
         return f"https://localhost:{self.port}"
 
@@ -125,19 +109,21 @@ class EmulatedService(ABC):
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
+        self.home = self._given_home or self._temporary_home()
         self._context = tls_files(self.home).server_context(self.protocols)
-        await self._listen()
+        await self.listening.open(self._context)
         self.write_credentials()
 
     async def stop(self) -> None:
         self.faults.clear()
-        self._go_silent()
-        for _ in range(100):
-            if not self._connections:
-                break
-            await asyncio.sleep(0.01)
+        self.listening.close()
+        await self.listening.closed()
         if self._temporary:
             self._temporary.cleanup()
+
+    def _temporary_home(self) -> Path:
+        self._temporary = tempfile.TemporaryDirectory(prefix="push-service-")
+        return Path(self._temporary.name)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -145,37 +131,6 @@ class EmulatedService(ABC):
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    async def _listen(self) -> None:
-        server = await self._loop.create_server(
-            lambda: Front(self._choose), "127.0.0.1", self.port, ssl=self._context, backlog=1024
-        )
-        self._server = server
-        self.port = server.sockets[0].getsockname()[1]
-
-    def _go_silent(self) -> None:
-        if self._server:
-            self._server.close()
-            self._server = None
-        for connection in tuple(self._connections):
-            connection.reset()
-
-    def _choose(self, protocol: str | None) -> Connection:
-        self.connections_opened += 1
-        connection: Connection
-        if protocol == "h2":
-            connection = Http2Connection(self._received, self._lost, self._limit(warm=False), self.go_away_reason)
-        else:
-            connection = Http1Connection(self._received, self._lost)
-        self._connections.add(connection)
-        return connection
-
-    def _lost(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-
-    def _limit(self, *, warm: bool) -> int:
-        limit = self.stream_limit if warm else self.first_stream_limit
-        return min(limit, self.faults.limit(Do.STREAMS) or limit)
 
     # One request.
 
@@ -207,9 +162,7 @@ class EmulatedService(ABC):
             return self.gone(request, died_at_s)
         answer = self.thanks(request, verdict)
         self.deliveries.accept(verdict)
-        if not exchange.connection.warm:
-            exchange.connection.warm = True
-            exchange.connection.allow_streams(self._limit(warm=True))
+        self.listening.warmed(exchange.connection)
         return answer
 
     def _misbehave(self, exchange: Exchange, fault: Fault) -> None:
@@ -276,13 +229,19 @@ class EmulatedService(ABC):
     def times_accepted(self, message_id: str) -> int:
         return self.deliveries.counts[message_id]
 
+    def clear_counts(self) -> None:
+        self.deliveries.clear_counts()
+        self.answers.clear()
+        self.requests = 0
+
     def summary(self) -> dict[str, Any]:
         return {
             **self.deliveries.summary(),
             "requests": self.requests,
             "answers": {str(status): times for status, times in sorted(self.answers.items())},
-            "connections_opened": self.connections_opened,
-            "connections_open": len(self._connections),
+            "connections_opened": self.listening.opened,
+            "connections_open": len(self.listening.connections),
+            "refused_streams": self.listening.refused_streams,
         }
 
     def _add(self, fault: Fault) -> int:
@@ -304,12 +263,11 @@ class EmulatedService(ABC):
 
     def _follow_script(self) -> None:
         """Bring connections and the listening socket in line with the faults in force."""
-        for connection in tuple(self._connections):
-            connection.allow_streams(self._limit(warm=connection.warm))
+        self.listening.limit_streams(self.faults.limit(Do.STREAMS))
         if self.faults.outage():
-            self._go_silent()
-        elif self._server is None:
-            self._reopening = self._loop.create_task(self._listen())
+            self.listening.close()
+        elif not self.listening.is_open:
+            self._reopening = self._loop.create_task(self.listening.open(self._context))
 
     def _on_loop(self, change: Callable[[], T]) -> T:
         if threading.get_ident() == self._thread_id:

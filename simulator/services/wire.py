@@ -86,6 +86,8 @@ class Connection(asyncio.Protocol):
         self.requests = 0
         self.warm = False
         """A message was taken on this connection."""
+        self.refused_streams = 0
+        """Streams above the limit, each refused alone."""
         self.received = received
         self._lost = lost
         self._writable = asyncio.Event()
