@@ -30,6 +30,8 @@ from simulator.services.wire import Answer, Request, json_answer
 PROJECT_ID = "homepot-simulated"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"
+"""What Google's own libraries sign grants for, whatever the service account's `token_uri` says."""
 TOKEN_LIFE_S = 3600
 MAX_PAYLOAD_BYTES = 4096
 MAX_TTL_S = 2_419_200
@@ -145,7 +147,7 @@ class EmulatedFcm(EmulatedService):
                 form.get("assertion", [""])[0],
                 self._public_key,
                 algorithms=["RS256"],
-                audience=f"{self.url}/token",
+                audience=[f"{self.url}/token", GOOGLE_AUDIENCE],
                 issuer=self._account_email,
                 leeway=10,
                 options={"require": ["iat", "exp", "iss", "aud"]},

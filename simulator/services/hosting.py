@@ -4,21 +4,29 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import uvloop
 
-from simulator.services.service import EmulatedService
-
-S = TypeVar("S", bound=EmulatedService)
 START_S = 10
+
+
+class Hosted(Protocol):
+    """One service, or all of them together."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=Hosted)
 
 
 @contextmanager
 def running(service: S) -> Iterator[S]:
     """The service, started; it stops at the end of the block. Its script may be changed from the caller's thread."""
     loop = uvloop.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name=f"emulated-{service.name}", daemon=True)
+    thread = threading.Thread(target=loop.run_forever, name=type(service).__name__, daemon=True)
     thread.start()
     try:
         _await(loop, service.start())

@@ -1,13 +1,13 @@
 """The socket of a service: TLS, the choice of HTTP version, and the connections that are open."""
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 from simulator.services.http1 import Http1Connection
 from simulator.services.http2 import Http2Connection
+from simulator.services.tls import TlsFiles
 from simulator.services.wire import Connection, Exchange
 
 CLOSE_STEPS = 100
@@ -27,24 +27,30 @@ class StreamPolicy:
 class Front(asyncio.Protocol):
     """Lives from the TLS handshake until it knows which version of HTTP the client chose."""
 
-    def __init__(self, choose: Callable[[str | None], Connection]) -> None:
+    def __init__(self, choose: Callable[[str | None], Connection | None]) -> None:
         self._choose = choose
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
         connection = self._choose(stream.get_extra_info("ssl_object").selected_alpn_protocol())
-        stream.set_protocol(connection)
-        connection.connection_made(stream)
+        if connection is None:
+            stream.abort()
+        else:
+            stream.set_protocol(connection)
+            connection.connection_made(stream)
 
 
 class Listening:
     """Listens on 127.0.0.1. `port` 0 becomes the port that was free; it stays the same over an outage."""
 
-    def __init__(self, port: int, streams: StreamPolicy, received: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self, port: int, protocols: tuple[str, ...], streams: StreamPolicy, received: Callable[[Exchange], None]
+    ) -> None:
         self.port = port
         self.opened = 0
         """How many connections were ever opened."""
         self.connections: set[Connection] = set()
+        self._protocols = protocols
         self._streams = streams
         self._received = received
         self._stream_limit: int | None = None
@@ -55,10 +61,10 @@ class Listening:
     def is_open(self) -> bool:
         return self._server is not None
 
-    async def open(self, context: ssl.SSLContext) -> None:
+    async def open(self, files: TlsFiles) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Front(self._choose), "127.0.0.1", self.port, ssl=context, backlog=1024
+            lambda: Front(self._choose), "127.0.0.1", self.port, ssl=files.server_context(self._protocols), backlog=1024
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -98,9 +104,12 @@ class Listening:
         limit = self._streams.warm if warm else self._streams.cold
         return min(limit, self._stream_limit or limit)
 
-    def _choose(self, protocol: str | None) -> Connection:
+    def _choose(self, protocol: str | None) -> Connection | None:
+        """None for a client that speaks nothing which this service speaks."""
         self.opened += 1
         connection: Connection
+        if protocol is None and "http/1.1" not in self._protocols:
+            return None
         if protocol == "h2":
             reason = self._streams.go_away_reason
             connection = Http2Connection(self._received, self._lost, self._limit(warm=False), reason)

@@ -7,7 +7,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -20,6 +19,8 @@ from simulator.services.tls import tls_files
 from simulator.services.wire import Answer, Connection, Exchange, Request
 
 T = TypeVar("T")
+CHANGE_S = 5.0
+"""How long another thread waits for a change of the script to be in force."""
 
 
 class EmulatedService(ABC):
@@ -35,7 +36,7 @@ class EmulatedService(ABC):
     streams: ClassVar[StreamPolicy] = StreamPolicy()
 
     def __init__(self, *, port: int = 0, home: Path | None = None) -> None:
-        self.listening = Listening(port, self.streams, self._received)
+        self.listening = Listening(port, self.protocols, self.streams, self._received)
         self.faults = FaultScript()
         self.deliveries = Deliveries(self.keeps)
         self.requests = 0
@@ -110,8 +111,8 @@ class EmulatedService(ABC):
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
         self.home = self._given_home or self._temporary_home()
-        self._context = tls_files(self.home).server_context(self.protocols)
-        await self.listening.open(self._context)
+        self._tls_files = tls_files(self.home)
+        await self.listening.open(self._tls_files)
         self.write_credentials()
 
     async def stop(self) -> None:
@@ -267,14 +268,16 @@ class EmulatedService(ABC):
         if self.faults.outage():
             self.listening.close()
         elif not self.listening.is_open:
-            self._reopening = self._loop.create_task(self.listening.open(self._context))
+            self._reopening = self._loop.create_task(self.listening.open(self._tls_files))
 
     def _on_loop(self, change: Callable[[], T]) -> T:
         if threading.get_ident() == self._thread_id:
             return change()
-        done: Future[T] = Future()
-        self._loop.call_soon_threadsafe(lambda: done.set_result(change()))
-        return done.result(timeout=5)
+
+        async def changed() -> T:
+            return change()
+
+        return asyncio.run_coroutine_threadsafe(changed(), self._loop).result(CHANGE_S)
 
 
 def http_wait(retry_after: str) -> str:

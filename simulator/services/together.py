@@ -40,19 +40,25 @@ class PushServices:
         }
         return {**services, "control": self.control.url, "devices": self.devices.url}
 
-    async def __aenter__(self) -> Self:
+    async def start(self) -> None:
         for service in self.services.values():
             await service.start()
         await self.control.start()
         await self.devices.start()
         (self.home / ADDRESSES_FILE).write_text(json.dumps(self.describe(), indent=2))
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
         await self.devices.stop()
         await self.control.stop()
         for service in self.services.values():
             await service.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
 
 async def serve(*, home: Path, port_base: int, announce: Callable[[dict[str, Any]], None]) -> None:
