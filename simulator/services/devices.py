@@ -15,6 +15,7 @@ message are those of `Accepted`.
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -78,7 +79,7 @@ class Fleet:
             order = json.loads(line)
             verb = "subscribe" if "subscribe" in order else "unsubscribe"
             service = self._services[order[verb]]
-            addresses = {service.key_of(address) for address in order["addresses"]}
+            addresses = {service.key_of(_text(address)) for address in order["addresses"]}
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             return {"error": f"not understood: {problem!r}"}
         online = self._online[service.name]
@@ -107,38 +108,62 @@ class DeviceStream:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._messages: asyncio.Queue[Accepted | None] = asyncio.Queue()
+        self._orders: deque[asyncio.Future[None]] = deque()
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str) -> AsyncIterator[Self]:
         host, _, port = url.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=MAX_LINE_BYTES)
+        stream = cls(reader, writer)
+        reading = asyncio.get_running_loop().create_task(stream._read())
         try:
-            yield cls(reader, writer)
+            yield stream
         finally:
+            reading.cancel()
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
     async def subscribe(self, service: str, addresses: Iterable[str]) -> None:
-        """These devices come online. The services' answer comes in between the messages, which skip it."""
-        await self._send({"subscribe": service, "addresses": list(addresses)})
+        """These devices are online when this returns. Raise ValueError for what the services do not understand."""
+        await self._order({"subscribe": service, "addresses": list(addresses)})
 
     async def unsubscribe(self, service: str, addresses: Iterable[str]) -> None:
-        await self._send({"unsubscribe": service, "addresses": list(addresses)})
+        """These devices are offline when this returns; what came before is still among the messages."""
+        await self._order({"unsubscribe": service, "addresses": list(addresses)})
 
     async def messages(self) -> AsyncIterator[Accepted]:
-        """What the services took for these devices, until the connection ends. Raise ValueError for a refused line."""
-        async for line in _lines(self._reader):
-            content = json.loads(line)
-            if "error" in content:
-                raise ValueError(content["error"])
-            if "message" in content:
-                yield Accepted(**content["message"])
+        """What the services took for these devices, until the connection ends."""
+        while (message := await self._messages.get()) is not None:
+            yield message
 
-    async def _send(self, order: dict[str, Any]) -> None:
+    async def _order(self, order: dict[str, Any]) -> None:
+        done = asyncio.get_running_loop().create_future()
+        self._orders.append(done)
         self._writer.write(_line(order))
         await self._writer.drain()
+        await done
+
+    async def _read(self) -> None:
+        async for line in _lines(self._reader):
+            content = json.loads(line)
+            if "message" in content:
+                self._messages.put_nowait(Accepted(**content["message"]))
+            elif "error" in content:
+                self._orders.popleft().set_exception(ValueError(content["error"]))
+            else:
+                self._orders.popleft().set_result(None)
+        self._messages.put_nowait(None)
+        for order in self._orders:
+            order.set_exception(ConnectionError("the services closed the connection"))
+
+
+def _text(address: Any) -> str:
+    if not isinstance(address, str):
+        raise TypeError("an address is a text")
+    return address
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

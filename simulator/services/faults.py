@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -43,6 +44,8 @@ class Do(StrEnum):
 
 NUMBERS = itertools.count(1)
 """A fault's number names it among all services of the process."""
+NUMBERS_OF_A_FAULT = frozenset({"status", "share", "delay_s", "limit", "window_s", "rotate_s"})
+RETRY_AFTER = re.compile(r"date\+\d+|(?!date\+)[\x20-\x7e]*")
 OF_CONNECTIONS = frozenset({Do.GOAWAY, Do.STREAMS, Do.OUTAGE})
 NEEDS: dict[Do, tuple[str, ...]] = {
     Do.ANSWER: ("status",),
@@ -93,6 +96,13 @@ class Fault:
         missing = [name for name in NEEDS.get(do, ()) if not content.get(name)]
         if missing:
             raise ValueError(f"{do} needs {', '.join(missing)}")
+        for name in NUMBERS_OF_A_FAULT & set(content):
+            if isinstance(content[name], bool) or not isinstance(content[name], int | float):
+                raise ValueError(f"{name} is a number")
+        if not 0 <= content.get("share", 1.0) <= 1:
+            raise ValueError("share is 0 to 1")
+        if not RETRY_AFTER.fullmatch(content.get("retry_after", "")):
+            raise ValueError("retry_after is a line of text; date+30 is a date 30 s ahead")
         if content.get("by", "request") not in ("request", "address"):
             raise ValueError("by is request or address")
         if content.get("body", "html") not in GARBAGE:

@@ -91,6 +91,7 @@ class Http2Connection(Connection):
         self._window_grew = asyncio.Event()
         self._reading = False
         self._closing = False
+        self._said_goodbye = False
         self._highest_stream_id = 0
         self._last_stream_id: int | None = None
         """Set by a GOAWAY: streams above it are never looked at, and their client may safely send them again."""
@@ -236,6 +237,9 @@ class Http2Connection(Connection):
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
+        if self._last_stream_id is not None and not self._said_goodbye:
+            self._said_goodbye = True
+            data += GoAwayFrame(last_stream_id=self._last_stream_id, additional_data=self._go_away_reason).serialize()
         if data:
             self.transport.write(data)
 
@@ -251,14 +255,12 @@ class Http2Connection(Connection):
         if self._last_stream_id is not None:
             return
         self._last_stream_id = self._highest_stream_id
-        self._flush()
-        frame = GoAwayFrame(last_stream_id=self._last_stream_id, additional_data=self._go_away_reason)
-        self.transport.write(frame.serialize())
+        if not self._reading:
+            self._flush()
         self._close_when_done()
 
     def _close_when_done(self) -> None:
         if self._last_stream_id is None or self._open or self._closing:
             return
         self._closing = True
-        self._flush()
         asyncio.get_running_loop().call_later(GOAWAY_GRACE_S, self.transport.close)

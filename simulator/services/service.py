@@ -137,13 +137,13 @@ class EmulatedService(ABC):
 
     def _received(self, exchange: Exchange) -> None:
         self.requests += 1
+        self._count_for_goaway(exchange.connection)
         address = self.address_of(exchange.request)
         fault = self.faults.meeting(address or "", "token" if address is None else "send")
         if fault is None:
             self._serve(exchange)
         else:
             self._misbehave(exchange, fault)
-        self._count_for_goaway(exchange.connection)
 
     def _serve(self, exchange: Exchange, pause_s: float = 0.0) -> None:
         answer = self._take(exchange)

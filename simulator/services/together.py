@@ -15,7 +15,7 @@ from simulator.services.service import EmulatedService
 from simulator.services.web_push import EmulatedWebPush
 from simulator.services.wns import EmulatedWns
 
-KINDS: tuple[type[EmulatedService], ...] = (EmulatedFcm, EmulatedApns, EmulatedWns, EmulatedWebPush)
+NAMES = (EmulatedFcm.name, EmulatedApns.name, EmulatedWns.name, EmulatedWebPush.name)
 ADDRESSES_FILE = "addresses.json"
 
 
@@ -26,11 +26,17 @@ class PushServices:
     """
 
     def __init__(self, *, home: Path, port_base: int = 0) -> None:
-        ports = [port_base + index if port_base else 0 for index in range(len(KINDS) + 2)]
+        ports = [port_base + index if port_base else 0 for index in range(6)]
         self.home = home
-        self.services = {kind.name: kind(port=port, home=home) for kind, port in zip(KINDS, ports, strict=False)}
-        self.control = ControlPort(self.services, self.describe, port=ports[-2])
-        self.devices = DevicesPort(self.services, port=ports[-1])
+        self.fcm = EmulatedFcm(port=ports[0], home=home)
+        self.apns = EmulatedApns(port=ports[1], home=home)
+        self.wns = EmulatedWns(port=ports[2], home=home)
+        self.web_push = EmulatedWebPush(port=ports[3], home=home)
+        self.services: dict[str, EmulatedService] = {
+            service.name: service for service in (self.fcm, self.apns, self.wns, self.web_push)
+        }
+        self.control = ControlPort(self.services, self.describe, port=ports[4])
+        self.devices = DevicesPort(self.services, port=ports[5])
 
     def describe(self) -> dict[str, Any]:
         """How a sender, a fleet and a person reach it all."""

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from simulator.services.faults import GARBAGE, Do
-from simulator.services.together import ADDRESSES_FILE, KINDS
+from simulator.services.together import ADDRESSES_FILE, NAMES
 
 TIMEOUT_S = 10
 EXAMPLES = """examples:
@@ -38,8 +38,7 @@ class Command(BaseCommand):
         )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        names = [kind.name for kind in KINDS]
-        parser.add_argument("what", choices=[*names, "list", "clear"])
+        parser.add_argument("what", choices=[*NAMES, "list", "clear"])
         parser.add_argument("do", nargs="?", default="", help=f"a status, or one of {', '.join(Do)}")
         parser.add_argument("--reason", default="", help="the service's own word for the refusal")
         parser.add_argument("--retry-after", default="", help="sent as written; date+30 is an HTTP-date 30 s ahead")

@@ -46,7 +46,7 @@ def own_code(reply: Reply) -> str:
 
 
 def test_gives_googles_own_library_an_access_token(fcm: EmulatedFcm) -> None:
-    credentials = google_service_account.Credentials.from_service_account_file(
+    credentials = google_service_account.Credentials.from_service_account_file(  # type: ignore[no-untyped-call]
         str(fcm.service_account_file), scopes=[FCM_SCOPE]
     )
     with requests.Session() as session:
