@@ -1,4 +1,4 @@
-"""Errors outside the API's own views: a database that is away is 503 with Retry-After, never 500."""
+"""Errors outside the API's own views. Under /api/ they are JSON too; a database that is away is 503, never 500."""
 
 import logging
 from collections.abc import Callable
@@ -6,20 +6,21 @@ from collections.abc import Callable
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
+from django.views import defaults
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_S = 5
 
 
 def database_away() -> JsonResponse:
-    return JsonResponse(
-        {"detail": "The database is away. Try again in a few seconds; nothing was changed.", "status_code": 503},
-        status=503,
-        headers={"Retry-After": str(RETRY_AFTER_S)},
-    )
+    response = _json(503, "The database is away. Try again in a few seconds; nothing was changed.")
+    response["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 class ClearErrors:
+    """The last to see an exception: also with debug pages on, the API answers JSON."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
@@ -31,3 +32,32 @@ class ClearErrors:
             log.warning("database away", extra={"why": type(error).__name__})
             return database_away()
         return None
+
+
+def nowhere(request: HttpRequest, rest: str = "") -> HttpResponseBase:
+    """An address under /api/ that leads nowhere."""
+    return _json(404, "Not found")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    return _json(400, "Not a request that can be read") if _api(request) else defaults.bad_request(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    return _json(403, "Not allowed") if _api(request) else defaults.permission_denied(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    return _json(404, "Not found") if _api(request) else defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    return _json(500, "A fault of ours. It is in the log.") if _api(request) else defaults.server_error(request)
+
+
+def _api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _json(status: int, detail: str) -> JsonResponse:
+    return JsonResponse({"detail": detail, "status_code": status}, status=status)

@@ -170,18 +170,19 @@ if MQTT_URL:
         }
     }
 if ALLOW_SIMULATION:
+    _simulation = {
+        "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
+        "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
+        "latency_median_ms": env.text("SIMULATION_LATENCY_MEDIAN_MS"),
+        "latency_sigma": env.text("SIMULATION_LATENCY_SIGMA"),
+        "device_median_ms": env.text("SIMULATION_DEVICE_MEDIAN_MS"),
+        "device_sigma": env.text("SIMULATION_DEVICE_SIGMA"),
+        "ack_rate": env.text("SIMULATION_ACK_RATE"),
+        "error_mix": env.weights("SIMULATION_ERROR_MIX"),
+        "seed": env.text("SIMULATION_SEED"),
+    }
     PROVIDERS["simulation"] = {
-        "default": {
-            "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
-            "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
-            "ack_rate": env.text("SIMULATION_ACK_RATE"),
-            "median_ms": env.text("SIMULATION_MEDIAN_MS"),
-            "sigma": env.text("SIMULATION_SIGMA"),
-            "error_mix": env.text("SIMULATION_ERROR_MIX"),
-            "seed": env.text("SIMULATION_SEED"),
-            "window": SEND_WINDOW,
-            "deadline_s": SEND_DEADLINE_S,
-        }
+        "default": {key: value for key, value in _simulation.items() if value} | {"deadline_s": SEND_DEADLINE_S}
     }
 
 # --- Celery: hints without state. The row is the record; see docs/decisions/0003
@@ -242,6 +243,7 @@ AXES_VERBOSE = False
 REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Bearer"}
 JWT_ISSUER = env.text("JWT_ISSUER")
 JWT_KEY_FILE = env.text("JWT_KEY_FILE")
+RATE_LIMIT_FACTOR = env.integer("RATE_LIMIT_FACTOR", 1, minimum=1, maximum=10_000)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

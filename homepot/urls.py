@@ -1,9 +1,21 @@
 """Where each address leads."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
 from django.urls.resolvers import URLPattern, URLResolver
+
+from homepot import errors, health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("api/", include("delivery.api.urls")),
+    re_path(r"^api/(?P<rest>.*)$", errors.nowhere),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
 ]
+
+handler400 = errors.bad_request
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.server_error

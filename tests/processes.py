@@ -62,6 +62,7 @@ class Process:
         self.log = log
         self._popen = popen
         self._log_start = log_start
+        self._killed = False
 
     @property
     def alive(self) -> bool:
@@ -87,6 +88,10 @@ class Process:
         finally:
             self.kill()
 
+    def wait(self, timeout_s: float = STOP_S) -> int:
+        """The exit status of a child that ends by itself."""
+        return self._popen.wait(timeout_s)
+
     def finish(self, timeout_s: float = STOP_S) -> str:
         """Wait for the end of a child that ends by itself and return its output; any status but 0 is an error."""
         with suppress(subprocess.TimeoutExpired):
@@ -95,8 +100,16 @@ class Process:
         self.kill()
         raise ProcessError(f"{self.name} ended with {self._popen.returncode}{self._tail()}")
 
+    def kill_leader(self) -> None:
+        """SIGKILL to the leader alone: what it started lives on."""
+        self._popen.kill()
+        self._popen.wait()
+
     def kill(self) -> None:
         """SIGKILL to the leader, its group, and the descendants that left the group (PostgreSQL's do)."""
+        if self._killed:
+            return  # by now the id may be someone else's
+        self._killed = True
         family = psutil.Process(self.pid).children(recursive=True) if self.alive else []
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)

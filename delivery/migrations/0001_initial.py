@@ -198,6 +198,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+                'indexes': [models.Index(fields=['started_at'], name='attempt_started_idx')],
             },
         ),
         migrations.CreateModel(

@@ -206,8 +206,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
         skewed = f"({ahead} OR COALESCE({latency} < -{SKEW_MS}, false))"
         return [
-            (message_id, job_id, late)
-            for message_id, job_id, late in setwise.fetch(
+            (message_id, job_id, expired_at is not None)
+            for message_id, job_id, expired_at in setwise.fetch(
                 f"""
                 UPDATE {LOG} AS m SET
                     status = 'delivered',
@@ -228,10 +228,10 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                   AND m.status <> 'skipped'
                   AND (m.status <> 'delivered' OR (r.opened_at IS NOT NULL AND m.opened_at IS NULL)
                        OR (r.clicked_at IS NOT NULL AND m.clicked_at IS NULL))
-                RETURNING m.message_id, m.job_id, m.expired_at IS NOT NULL
+                {setwise.returning("m", "message_id", "job_id", "expired_at")}
                 """,
                 [now, now, now, now, *params],
-                ["uuid", "text", "boolean"],
+                ["uuid", "text", "timestamptz"],
             )
         ]
 

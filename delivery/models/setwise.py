@@ -47,6 +47,9 @@ def execute(sql: str, params: Sequence[Any]) -> int:
     """Run one statement; how many rows it changed."""
     with connection.cursor() as cursor:
         cursor.execute(sql, [to_sql(param) for param in params])
+        if cursor.rowcount < 0:  # SQLite's driver does not count where the statement begins with WITH
+            cursor.execute("SELECT changes()")
+            return int(cursor.fetchone()[0])
         return int(cursor.rowcount)
 
 
@@ -66,7 +69,7 @@ def _from_sqlite(cell: Any, kind: Kind) -> Any:
     if kind == "uuid":
         return UUID(cell)
     if kind == "timestamptz":
-        return datetime.fromisoformat(cell).replace(tzinfo=UTC)
+        return (cell if isinstance(cell, datetime) else datetime.fromisoformat(cell)).replace(tzinfo=UTC)
     if kind == "boolean":
         return bool(cell)
     return cell
@@ -75,6 +78,12 @@ def _from_sqlite(cell: Any, kind: Kind) -> Any:
 def for_update_skip_locked() -> str:
     """Ends a sub-select that takes rows no other transaction holds. SQLite has one writer at a time and needs none."""
     return "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+
+
+def returning(alias: str, *columns: str) -> str:
+    """The RETURNING clause of an UPDATE that joins: PostgreSQL wants its own columns qualified, SQLite bare."""
+    prefix = f"{alias}." if connection.vendor == "postgresql" else ""
+    return "RETURNING " + ", ".join(prefix + column for column in columns)
 
 
 def ms_between(later: str, earlier: str) -> str:

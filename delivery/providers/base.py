@@ -67,6 +67,10 @@ class Provider(ABC):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Build from one credential's settings. Opens nothing yet; `ConfigError` names what is missing."""
 
+    def check_address(self, address: str) -> None:
+        """At registration: `ValueError` says what is wrong with the address. May ask the DNS, so it may block."""
+        return
+
     async def start(self) -> None:
         """Open what must be open before the first send. Runs on the worker's event loop; may be called again."""
         return

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import random
+import ssl
 import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -168,6 +169,10 @@ class Mqtt(Provider):
             kind = CONNACKS.get(refused.reason.value, OutcomeKind.RETRY)
             self._unavailable = Outcome(
                 kind=kind, code=code_of(refused.reason), detail="the broker refused the connection; check MQTT_URL"
+            )
+        except ssl.SSLCertVerificationError as error:
+            self._unavailable = Outcome(
+                kind=OutcomeKind.MISCONFIGURED, code="certificate", detail=f"{error.verify_message}; check MQTT_CA_FILE"
             )
         except OSError as error:
             self._unavailable = Outcome(

@@ -67,6 +67,10 @@ class Broker:
         if parts.path.strip("/") or parts.query:
             raise ConfigError("MQTT_URL ends after the port: no path and no query")
         tls = parts.scheme == "mqtts"
+        try:
+            ssl.create_default_context(cafile=ca_file or None)
+        except OSError:
+            raise ConfigError("MQTT_CA_FILE is not a readable file of PEM certificates") from None
         return cls(
             host=parts.hostname,
             port=port or (8883 if tls else 1883),
