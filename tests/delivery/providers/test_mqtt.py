@@ -318,7 +318,17 @@ def test_reads_the_url(url: str, broker: Broker) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://b", "mqtt://", "b:1883", "mqtt://b:seventy", "mqtt://b:99999", "mqtt://u:hunter2@b/topic", "mqtt://b?x"],
+    [
+        "http://b",
+        "mqtt://",
+        "b:1883",
+        "mqtt://b:seventy",
+        "mqtt://b:99999",
+        "mqtt://u:hunter2@b/topic",
+        "mqtt://b?x",
+        "mqtt://[::1",
+        "mqtt://" + "x" * 99,
+    ],
 )
 def test_names_the_variable_of_a_url_that_it_cannot_read(url: str) -> None:
     with pytest.raises(ConfigError, match="MQTT_URL") as caught:
