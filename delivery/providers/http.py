@@ -23,8 +23,12 @@ from pyreqwest.exceptions import DecodeError, PyreqwestError
 MAX_RETRY_AFTER_S = 3600.0
 
 _NEVER_CONNECTED = "client error (Connect)"
-_REFUSED = "refused stream before processing any application logic"
-_MAX_REFUSALS = 5
+_REFUSED = (
+    "refused stream before processing any application logic",
+    "connection error received: not a result of an error",
+)
+"""REFUSED_STREAM, and GOAWAY with NO_ERROR, which the library gives only to streams past the last one taken."""
+_MAX_REFUSALS = 3
 _CONNECT_WORDS = (
     ("dns error", "the host name does not resolve"),
     ("peer certificate", "the other side's certificate is not trusted"),
@@ -62,7 +66,7 @@ class NoAnswer(Exception):
 
 
 class _Refused(NoAnswer):
-    """An HTTP/2 peer refused the stream before it looked at it, as Apple does with a burst on a new connection."""
+    """An HTTP/2 peer did not look at the stream: a burst on a new connection, or a connection that it is closing."""
 
 
 class Http:
@@ -275,7 +279,7 @@ def _no_answer(error: Exception) -> NoAnswer:
         return NoAnswer(
             next((ours for theirs, ours in _CONNECT_WORDS if theirs in causes), "could not connect"), sent=False
         )
-    if _REFUSED in causes:
+    if any(words in causes for words in _REFUSED):
         return _Refused("the other side refused the stream", sent=False)
     if isinstance(error, TimeoutError):
         return NoAnswer("no complete answer within the deadline")

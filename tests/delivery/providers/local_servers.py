@@ -8,6 +8,7 @@ import ipaddress
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,6 +20,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -162,6 +164,7 @@ class _Http2Connection:
         self.writer = writer
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self.streams: dict[int, tuple[dict[str, str], bytearray]] = {}
+        self.unsent: dict[int, bytes] = {}
         self.open: set[int] = set()
         self.warm = not server._strict
         self.taken = 0
@@ -186,6 +189,10 @@ class _Http2Connection:
                 self.take(stream)
             case h2.events.StreamReset(stream_id=int() as stream):
                 self.open.discard(stream)
+                self.unsent.pop(stream, None)
+            case h2.events.WindowUpdated():
+                for stream in list(self.unsent):
+                    self.pump(stream)
             case _:
                 pass
 
@@ -216,10 +223,19 @@ class _Http2Connection:
         headers = [(":status", str(reply.status)), *reply.headers.items()]
         self.h2.send_headers(stream, headers, end_stream=not reply.body)
         if reply.body:
-            self.h2.send_data(stream, reply.body, end_stream=True)
+            self.unsent[stream] = reply.body
+            self.pump(stream)
         self.flush()
         if self.leaving and not self.open:
             self.writer.close()
+
+    def pump(self, stream: int) -> None:
+        """As much of the body as the client lets us send now."""
+        while self.unsent.get(stream) and (room := min(self.h2.local_flow_control_window(stream), 16384)) > 0:
+            body = self.unsent.pop(stream)
+            with suppress(h2.exceptions.StreamClosedError):  # the client had enough; its RST_STREAM comes next
+                self.h2.send_data(stream, body[:room], end_stream=len(body) <= room)
+                self.unsent[stream] = body[room:]
 
     def flush(self) -> None:
         if not self.writer.is_closing():

@@ -401,6 +401,14 @@ def test_one_hung_stream_holds_up_nobody_else(run: Run) -> None:
     assert [number for number, answer in enumerate(answers) if isinstance(answer, NoAnswer)] == [5]
 
 
+def test_answers_that_were_cut_leave_the_connection_usable(run: Run) -> None:
+    with Http2Server(lambda _: Reply(body=b"x" * 1_000_000)) as server:
+        answers = run(post_many(http2(), server.url, 30))
+
+    assert {(len(answer.body), answer.truncated) for answer in answers} == {(65536, True)}
+    assert server.connections == 1
+
+
 # Retry-After
 
 
