@@ -28,15 +28,11 @@ def without_database(request: HttpRequest) -> NoReturn:
 
 
 class BrokenView(ApiView):
-    throttle_classes = ()
-
     def get(self, request: Request) -> NoReturn:
         raise RuntimeError("secret")
 
 
 class WithoutDatabaseView(ApiView):
-    throttle_classes = ()
-
     def get(self, request: Request) -> NoReturn:
         raise InterfaceError("gone")
 
@@ -72,7 +68,7 @@ def test_an_address_that_leads_nowhere_is_404_as_json(
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("address", ["/api/broken", "/api/v1/broken"])
 def test_a_bug_is_500_as_json_and_says_nothing_of_itself(
-    client: Client, settings: Settings, address: str, debug: bool
+    client: Client, settings: Settings, redis_server: servers.Redis, address: str, debug: bool
 ) -> None:
     settings.ROOT_URLCONF, settings.DEBUG = __name__, debug
 
@@ -83,7 +79,9 @@ def test_a_bug_is_500_as_json_and_says_nothing_of_itself(
 
 
 @pytest.mark.parametrize("address", ["/api/without-database", "/api/v1/without-database"])
-def test_a_database_that_is_away_is_503_with_retry_after(client: Client, settings: Settings, address: str) -> None:
+def test_a_database_that_is_away_is_503_with_retry_after(
+    client: Client, settings: Settings, redis_server: servers.Redis, address: str
+) -> None:
     settings.ROOT_URLCONF = __name__
 
     response = client.get(address)

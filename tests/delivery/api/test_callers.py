@@ -116,6 +116,19 @@ def test_a_session_needs_a_csrf_token_to_write(technician: User, device: Device)
     assert client.post("/api/v1/devices/till-1/key").status_code == 403
 
 
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=b"]
+)
+def test_a_form_that_cannot_be_read_is_no_fault_of_ours(technician: User, device: Device, content_type: str) -> None:
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(technician)
+
+    response = client.generic("POST", "/api/v1/devices/till-1/key", "--b\r\nrubbish", content_type=content_type)
+
+    assert response.status_code in (400, 403)
+    assert response.json()["status_code"] == response.status_code
+
+
 def test_a_person_who_left_has_no_way_in(anybody: APIClient, technician: User) -> None:
     token = AuthToken.objects.create(user=technician)[1]
     User.objects.update(is_active=False)

@@ -48,7 +48,7 @@ VALUES: dict[str, Any] = {
     "NaN as text": "NaN",
     "a year that ends time": "9999-12-31T23:59:59-23:59",
 }
-WHOLE = [None, True, 0, "text", [], [None], [[]], {}, [{}], {"": ""}]
+WHOLE: list[Any] = [None, True, 0, "text", [], [None], [[]], {}, [{}], {"": ""}]
 
 
 @pytest.fixture(params=["anybody", "as_device", "as_technician", "as_backend"])
