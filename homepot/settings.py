@@ -222,6 +222,7 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.expire": 5.0,
         "delivery.resume_jobs": 2.0,
         "delivery.settle_jobs": 2.0,
+        "analytics.roll_up": 15.0,
         "delivery.archive_silent_channels": 86_400.0,
         "delivery.forget_idempotency_keys": 86_400.0,
     }.items()

@@ -52,7 +52,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def to_settle(self) -> Self:
         """Jobs whose rows are all written and whose final count is not."""
-        return self.exclude(fanned_out_at=None).filter(frozen_progress=None)
+        return self.exclude(fanned_out_at=None).filter(frozen_progress__isnull=True)
 
     def complete(self, job_id: str, progress: Mapping[str, int], now: datetime) -> int:
         """Freeze the final count; running -> completed."""

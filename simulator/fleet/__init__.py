@@ -1,0 +1,11 @@
+"""Many simulated devices in one process. They speak the wire contract and know nothing else of the product.
+
+device.py        what one device got and owes
+network.py       how good its connection is
+server.py        the product's HTTP API as a device sees it
+registration.py  how a device comes to be; roster.py keeps its key for the next run
+listening.py     its messages over MQTT
+spool.py         its acks, until the server confirmed them
+orders.py        jobs now and then, so that there is something to get
+fleet.py         all of it on one event loop
+"""

@@ -1,0 +1,209 @@
+"""Many devices on one event loop: they come to be, beat, listen, poll and ack until they are told to stop."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from simulator.fleet import counts
+from simulator.fleet.device import INBOX, MQTT, Device, read_done, read_message
+from simulator.fleet.listening import Broker, Connection
+from simulator.fleet.network import Network
+from simulator.fleet.orders import Orders
+from simulator.fleet.plan import Place
+from simulator.fleet.registration import Registration
+from simulator.fleet.roster import Roster
+from simulator.fleet.server import Away, Server
+from simulator.fleet.spool import KEEP_S, Spool
+
+log = logging.getLogger(__name__)
+
+ENROLLING = 8
+CONNECTING = 20
+DRAINING = 8
+POLL_S = 15.0
+REPORT_S = 5.0
+STOP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Everything that a fleet is told."""
+
+    server_url: str
+    broker: Broker | None
+    """None: MQTT devices only beat."""
+    places: Sequence[Place]
+    network: Network
+    roster: Roster
+    bootstrap_key: str
+    check_known: bool
+    """Whether a device of an earlier run first asks if the server still knows it."""
+    api_key: str
+    jobs_every_s: float
+    """0: no jobs."""
+    heartbeat_s: float
+    """The mean; each device's own pace is between half and one and a half of it. 0: no heartbeats."""
+    mqtt_connections: int
+    """0: one for each device."""
+    ack_batch: int
+    """1: each ack is a request of its own."""
+    count_file: Path
+    seed: int | None = None
+
+
+async def run(options: Options, stop: asyncio.Event) -> None:
+    """Run a fleet until `stop` is set. Its counts are on disk afterwards, whatever happened."""
+    rng = Random(options.seed)
+    async with Server(options.server_url, options.network, rng) as server:
+        fleet = Fleet(options, server, rng)
+        living = asyncio.create_task(fleet.run())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([living, stopping], return_when=asyncio.FIRST_COMPLETED)
+            living.cancel()
+            await asyncio.wait([living], timeout=STOP_S)
+        finally:
+            fleet.write_counts()
+            stopping.cancel()
+        if living.done() and not living.cancelled():
+            living.result()
+
+
+class Fleet:
+    def __init__(self, options: Options, server: Server, rng: Random) -> None:
+        self._options = options
+        self._server = server
+        self._rng = rng
+        self._devices: list[Device] = []
+        self._ears: dict[Device, Connection] = {}
+        self._shared: list[Connection] = []
+        self._connecting = asyncio.Semaphore(CONNECTING)
+        self._draining = asyncio.Semaphore(DRAINING)
+        self._spool = Spool(server, options.network, rng, batch=options.ack_batch, publish=self._publish)
+        sites = sorted({place.site_id for place in options.places})
+        self._orders = Orders(server, options.api_key, sites, options.jobs_every_s, rng)
+        self._registration = Registration(
+            server, options.roster, options.bootstrap_key, check_known=options.check_known
+        )
+        self._started_at = datetime.now(UTC)
+        self._tasks = asyncio.TaskGroup()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        waiting = iter(self._options.places)
+        async with self._tasks:
+            self._tasks.create_task(self._spool.run())
+            if self._options.broker is not None:
+                for number in range(self._options.mqtt_connections):
+                    self._shared.append(self._connection(self._options.broker, f"{self._options.roster.name}-{number}"))
+            for _ in range(ENROLLING):
+                self._tasks.create_task(self._enrol(waiting))
+            if self._options.jobs_every_s and self._options.api_key and self._options.places:
+                self._tasks.create_task(self._orders.run())
+            self._tasks.create_task(self._report())
+
+    # Coming to be
+
+    async def _enrol(self, waiting: Iterator[Place]) -> None:
+        for place in waiting:
+            identity = await self._registration.enrol(place)
+            self._bring_to_life(Device(identity, acks_over_mqtt=place.acks_over_mqtt))
+
+    def _bring_to_life(self, device: Device) -> None:
+        self._devices.append(device)
+        if self._options.heartbeat_s:
+            self._tasks.create_task(self._beat(device))
+        if device.identity.channel == INBOX:
+            self._tasks.create_task(self._poll(device))
+        elif device.identity.channel == MQTT and self._options.broker is not None:
+            own = not self._shared
+            ear = (
+                self._connection(self._options.broker, device.identity.device_id) if own else min(self._shared, key=len)
+            )
+            ear.add(device)
+            self._ears[device] = ear
+
+    def _connection(self, broker: Broker, client_id: str) -> Connection:
+        connection = Connection(
+            broker, client_id, self._connecting, self._rng, on_message=self._on_message, on_open=self._on_open
+        )
+        self._tasks.create_task(connection.run())
+        return connection
+
+    async def _beat(self, device: Device) -> None:
+        pace_s = self._rng.uniform(0.5, 1.5) * self._options.heartbeat_s
+        await asyncio.sleep(self._rng.uniform(0, pace_s))
+        while True:
+            await self._registration.heartbeat(device.identity)
+            await asyncio.sleep(pace_s)
+
+    # Getting messages
+
+    def _on_message(self, device: Device, topic: str, payload: object) -> None:
+        if topic == "done":
+            self._spool.confirm(device, read_done(payload))
+        elif message := read_message(payload):
+            self._receive(device, message, pushed=True)
+
+    def _on_open(self, devices: Sequence[Device]) -> None:
+        """What a broker forgot is in the inbox. Shared connections leave that out: it would be a request per device."""
+        if not self._shared:
+            for device in devices:
+                self._tasks.create_task(self._drain(device))
+
+    async def _poll(self, device: Device) -> None:
+        await asyncio.sleep(self._rng.uniform(0, POLL_S))
+        while True:
+            await self._drain(device)
+            await asyncio.sleep(POLL_S)
+
+    async def _drain(self, device: Device) -> None:
+        """Take what waits in the device's inbox, oldest first; what does not come now comes with the next poll."""
+        async with self._draining:
+            try:
+                answer = await self._server.call("GET", "/push/pending", headers=device.identity.headers)
+            except Away:
+                return
+        if answer.status != 200 or not isinstance(answer.data, dict):
+            return
+        for push in answer.data.get("pushes", []):
+            self._receive(device, {**push["payload"], "message_id": push["message_id"]}, pushed=False)
+
+    def _receive(self, device: Device, message: dict[str, object], *, pushed: bool) -> None:
+        give_up_at = asyncio.get_running_loop().time() + KEEP_S
+        ack = device.receive(message, pushed=pushed, give_up_at=give_up_at)
+        if ack is not None:
+            self._spool.add(ack)
+
+    async def _publish(self, device: Device, topic: str, payload: bytes) -> bool:
+        ear = self._ears.get(device)
+        return ear is not None and await ear.publish(topic, payload)
+
+    # Telling about it
+
+    def write_counts(self) -> None:
+        counts.write(self._options.count_file, counts.counted(self._devices, self._started_at))
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_S)
+            self.write_counts()
+            print(self._progress(), flush=True)
+
+    def _progress(self) -> str:
+        """One line, for people."""
+        by_channel = Counter(device.identity.channel for device in self._devices)
+        connected = sum(ear.open for ear in self._ears.values())
+        totals = {word: sum(getattr(device, word) for device in self._devices) for word in counts.WORDS}
+        return (
+            f"{datetime.now(UTC):%H:%M:%S}Z  {len(self._devices)} of {len(self._options.places)} devices: "
+            f"{by_channel[MQTT]} MQTT ({connected} connected), {by_channel['simulation']} simulation, "
+            f"{by_channel[INBOX]} inbox; received {totals['received']}, duplicates {totals['duplicates']}, "
+            f"acked {totals['acked']}, on their way {len(self._spool)}, given up {self._spool.given_up}; "
+            f"jobs ordered {self._orders.accepted}"
+        )
