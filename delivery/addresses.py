@@ -13,7 +13,7 @@ from delivery.providers.base import ConfigError
 MAX_ADDRESS_CHARS = 4096
 VISIBLE = re.compile(r"[\x21-\x7e]+")
 HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){16,100}")
-MQTT_CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+MQTT_CLIENT_ID = re.compile(r"[\x21-\x7e]{1,255}")
 BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 
 PROVIDER_OF_OS = (
@@ -96,7 +96,7 @@ def _apns(address: str) -> str:
 
 def _mqtt(address: str) -> str:
     if not MQTT_CLIENT_ID.fullmatch(address):
-        raise BadAddress("an MQTT client id has 1 to 100 letters, digits and _ . : -")
+        raise BadAddress("an MQTT client id has 1 to 255 visible ASCII characters")
     return address
 
 
