@@ -13,7 +13,7 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON3=")'
 	@echo "Python packages into .venv (once; a minute or two) ..."
 	@test -x $(PYTHON) || $(PYTHON3) -m venv .venv
-	@started=$$(date +%s); $(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt \
+	@started=$$(date +%s); $(PYTHON) -m pip install --quiet --disable-pip-version-check --use-pep517 -r requirements-dev.txt \
 		&& echo "Python packages: $$(( $$(date +%s) - started )) s"
 	@touch $@
 
@@ -39,7 +39,7 @@ check: $(READY)  ## what a build machine checks besides the tests: format, lint,
 
 .PHONY: clean
 clean:  ## forget the demo: empties var/ (refused while it runs)
-	@if test -x $(PYTHON); then $(PYTHON) -m homepot.embedded --clean; else rm -rf var; fi
+	@if test -e $(READY); then $(PYTHON) -m homepot.embedded --clean; else rm -rf var; fi
 
 .PHONY: help
 help:

@@ -4,7 +4,7 @@ A chunk and the job's cursor are one transaction: killed anywhere and started ag
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -36,12 +36,15 @@ def fan_out_chunk() -> int:
         return len(rows)
 
 
-def write_rows(job: Job, devices: Sequence[Device]) -> list[NewRow]:
-    """One row for each of these devices, in the present transaction, and hints for those that can be sent."""
+def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> list[NewRow]:
+    """One row for each of these devices, in the present transaction, and hints for those that can be sent.
+
+    `by` names the channel (row id) that a device's (row id) message takes first, where not its primary one.
+    """
     if not devices:
         return []
     ways = usable_ways([device.pk for device in devices])
-    rows = [_row(device, ways[device.pk]) for device in devices]
+    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk])) for device in devices]
     PushNotificationLog.objects.insert_rows(
         rows,
         job_id=job.job_id,
@@ -87,11 +90,12 @@ def _targeted(job: Job) -> QuerySet[Device]:
                 named |= Q(**{f"{field_name}__in": target[key]})
     devices = Device.objects.filter(named, pk__gt=job.cursor, pk__lte=job.last_device)
     if job.reach is not None:
-        within = Q(site_id__in=job.reach["sites"] or [])
-        if job.reach["owner"] is not None:
-            within |= Q(owner_id=job.reach["owner"])
-        devices = devices.filter(within)
+        devices = devices.filter(site_id__in=job.reach)
     return devices.order_by("pk").only("id", "device_id", "site_id", "capabilities", "lifecycle", "key_hash")
+
+
+def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence[routing.Way]:
+    return [way for way in ways if way.channel_id == channel_id] or ways
 
 
 def _row(device: Device, ways: Sequence[routing.Way]) -> NewRow:

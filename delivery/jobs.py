@@ -51,22 +51,6 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """What the one who orders may send to. Both None: everything."""
-
-    sites: Sequence[str] | None = None
-    owner: int | None = None
-
-    def devices(self) -> Q:
-        if self.sites is None and self.owner is None:
-            return Q()
-        return Q(site_id__in=list(self.sites or ())) | (Q() if self.owner is None else Q(owner_id=self.owner))
-
-
-EVERYTHING = Reach()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """An order, checked for form. `payload` is what devices get: title, body, data, ..."""
 
@@ -77,7 +61,8 @@ class Order:
     ttl_s: int | None = None
     collapse_key: str = ""
     ordered_by: str
-    reach: Reach = EVERYTHING
+    reach: Sequence[str] | None = None
+    """The sites that the caller may send to; None: everything."""
 
 
 def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bool]:
@@ -104,15 +89,15 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
         return _same(earlier, body_hash), False
 
 
-def accept_at_once(order: Order, devices: Sequence[Device]) -> dict[str, UUID]:
+def accept_at_once(order: Order, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> dict[str, UUID]:
     """Commit an order for these few devices together with their messages, so that their ids are known now.
 
-    Returns the message ids by `device_id`.
+    `by` names the channel (row id) to take first, by device (row id). Returns the message ids by `device_id`.
     """
     with transaction.atomic():
         now = clocks.db_now()
         job = _create(order, None, "", now)
-        rows = fanout.write_rows(job, devices)
+        rows = fanout.write_rows(job, devices, by)
         Job.objects.finish_fan_out(job.job_id, now)
     return {row.device_id: row.message_id for row in rows}
 
@@ -121,7 +106,7 @@ def _create(order: Order, idempotency_key: str | None, body_hash: str, now: date
     return Job.objects.create(
         name=order.name,
         target={key: value for key, value in asdict(order.target).items() if value},
-        reach=None if order.reach == EVERYTHING else asdict(order.reach),
+        reach=None if order.reach is None else list(order.reach),
         payload=dict(order.payload),
         priority=order.priority,
         ttl_s=settings.DEFAULT_TTL_S if order.ttl_s is None else order.ttl_s,
@@ -151,13 +136,11 @@ def _check_target(order: Order) -> None:
     target = order.target
     if not (target.all or target.sites or target.segments or target.devices or target.users):
         raise BadOrder("target", "names nobody: give sites, segments, devices, users or all")
-    sites = (
-        Site.objects.all() if order.reach == EVERYTHING else Site.objects.filter(site_id__in=order.reach.sites or ())
-    )
-    _all_known("target.sites", target.sites, sites.values_list("site_id", flat=True))
-    in_reach = Device.objects.filter(order.reach.devices())
-    _all_known("target.devices", target.devices, in_reach.values_list("device_id", flat=True))
-    _all_known("target.users", target.users, in_reach.values_list("owner_id", flat=True))
+    in_reach = Q() if order.reach is None else Q(site_id__in=list(order.reach))
+    _all_known("target.sites", target.sites, Site.objects.filter(in_reach).values_list("site_id", flat=True))
+    devices = Device.objects.filter(in_reach)
+    _all_known("target.devices", target.devices, devices.values_list("device_id", flat=True))
+    _all_known("target.users", target.users, devices.values_list("owner_id", flat=True))
 
 
 def _all_known(field_name: str, wanted: Sequence[Any], there: Any) -> None:

@@ -58,7 +58,7 @@ def main() -> None:
     except CannotRun as problem:
         sys.exit(f"\n{problem}")
     except KeyboardInterrupt:
-        sys.exit(130)
+        return  # how a run is meant to end
 
 
 def run(host: str, port: int, sites: int, fleet: int) -> None:
@@ -73,7 +73,7 @@ def run(host: str, port: int, sites: int, fleet: int) -> None:
     signal.signal(signal.SIGHUP, signal.default_int_handler)
     with private_sockets() as sockets:
         with step("folders and keys"):
-            env = environment(host, port, fleet, sockets)
+            env = environment(host, port, sites, fleet, sockets)
         with step("database"):
             manage(env, "migrate", "--verbosity", "0")
         with step(f"{sites} demo sites"):
@@ -153,7 +153,7 @@ def private_sockets() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def environment(host: str, port: int, fleet: int, sockets: Path) -> dict[str, str]:
+def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> dict[str, str]:
     """Everything that the children are told; nothing is read from a file but secrets."""
     for name in ("log", "redis", "mqtt"):
         (VAR / name).mkdir(exist_ok=True)
@@ -182,6 +182,7 @@ def environment(host: str, port: int, fleet: int, sockets: Path) -> dict[str, st
         "BOOTSTRAP_KEY_FILE": str(VAR / "bootstrap-key"),
         "HOST": host,
         "PORT": str(port),
+        "SITES": str(sites),
         "FLEET": str(fleet),
         "PUBLIC_URL": f"http://{reached_as(host)}:{port}",
         "ALLOWED_HOSTS": ",".join(own_names(host)),

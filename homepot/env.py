@@ -82,6 +82,19 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     )
 
 
+def weights(name: str) -> dict[str, float]:
+    """Weights by word: `retry=8,throttled=2`."""
+
+    def convert(raw: str) -> dict[str, float]:
+        pairs = [pair.partition("=") for pair in raw.split(",") if pair.strip()]
+        try:
+            return {word.strip(): float(weight) for word, _, weight in pairs}
+        except ValueError:
+            raise ValueError("it must look like retry=8,throttled=2") from None
+
+    return _read(name, {}, "", convert)
+
+
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     def convert(raw: str) -> str:
         if raw not in allowed:

@@ -170,18 +170,19 @@ if MQTT_URL:
         }
     }
 if ALLOW_SIMULATION:
+    _simulation = {
+        "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
+        "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
+        "latency_median_ms": env.text("SIMULATION_LATENCY_MEDIAN_MS"),
+        "latency_sigma": env.text("SIMULATION_LATENCY_SIGMA"),
+        "device_median_ms": env.text("SIMULATION_DEVICE_MEDIAN_MS"),
+        "device_sigma": env.text("SIMULATION_DEVICE_SIGMA"),
+        "ack_rate": env.text("SIMULATION_ACK_RATE"),
+        "error_mix": env.weights("SIMULATION_ERROR_MIX"),
+        "seed": env.text("SIMULATION_SEED"),
+    }
     PROVIDERS["simulation"] = {
-        "default": {
-            "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
-            "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
-            "ack_rate": env.text("SIMULATION_ACK_RATE"),
-            "median_ms": env.text("SIMULATION_MEDIAN_MS"),
-            "sigma": env.text("SIMULATION_SIGMA"),
-            "error_mix": env.text("SIMULATION_ERROR_MIX"),
-            "seed": env.text("SIMULATION_SEED"),
-            "window": SEND_WINDOW,
-            "deadline_s": SEND_DEADLINE_S,
-        }
+        "default": {key: value for key, value in _simulation.items() if value} | {"deadline_s": SEND_DEADLINE_S}
     }
 
 # --- Celery: hints without state. The row is the record; see docs/decisions/0003
@@ -221,6 +222,7 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.expire": 5.0,
         "delivery.resume_jobs": 2.0,
         "delivery.settle_jobs": 2.0,
+        "analytics.roll_up": 15.0,
         "delivery.archive_silent_channels": 86_400.0,
         "delivery.forget_idempotency_keys": 86_400.0,
     }.items()

@@ -98,6 +98,17 @@ def test_postgres_is_found_on_a_machine_that_has_only_the_wheel(
         assert server.answers()
 
 
+def test_amqtt_stands_in_where_there_is_no_mosquitto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("homepot.brokers.SBIN", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with Mqtt() as server:
+        assert server.answers()
+        assert not server.speaks_v5
+        with pytest.raises(MQTTException):
+            paho.mqtt.publish.single("servers/stranger", "", hostname="127.0.0.1", port=server.port)
+
+
 def test_a_child_that_ends_early_is_reported_with_what_it_said(tmp_path: Path) -> None:
     child = spawn("brief", [sys.executable, "-c", "print('out of luck'); raise SystemExit(3)"], folder=tmp_path)
 

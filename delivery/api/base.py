@@ -42,11 +42,20 @@ class ApiView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         """Who is refused for want of proof too often is told to wait instead."""
         if isinstance(exc, AuthenticationFailed | NotAuthenticated):
-            address = throttles.RateLimit().get_ident(self.request)
-            wait_s = throttles.spend("refused", address=address, credential=None)
+            wait_s = throttles.spend("refused", address=self.address(), credential=None)
             if wait_s is not None:
                 exc = Throttled(wait_s)
         return super().handle_exception(exc)
+
+    def address(self) -> str | None:
+        """Where the call came from, as far as NUM_PROXIES lets us believe it."""
+        return throttles.RateLimit().get_ident(self.request)
+
+    def spend(self, credential: str) -> None:
+        """Count a call against a credential that stands in the body."""
+        wait_s = throttles.spend(self.rate, address=None, credential=credential)
+        if wait_s is not None:
+            raise Throttled(wait_s)
 
 
 class DeviceView(ApiView):

@@ -45,7 +45,7 @@ RATES = {
 
 
 class RateLimit(BaseThrottle):
-    """Takes the view's `rate`; a view may name the credential that it found in the body (`credential`)."""
+    """Takes the view's `rate`."""
 
     wait_s: float | None = None
 
@@ -59,11 +59,14 @@ class RateLimit(BaseThrottle):
 
 
 def spend(rate: str, *, address: str | None, credential: str | None) -> float | None:
-    """Count one call. None: it may go on; else the seconds until it may be tried again."""
+    """Count one call. None: it may go on; else the seconds until it may be tried again.
+
+    Without an address or a credential nothing is counted against it.
+    """
     limits = RATES[rate]
     keyed = [
         (f"{rate}:c:{credential}", limits.per_credential if credential else None),
-        (f"{rate}:a:{address}", limits.per_address),
+        (f"{rate}:a:{address}", limits.per_address if address else None),
     ]
     return next((wait_s for key, limit in keyed if limit and (wait_s := _count(key, limit)) is not None), None)
 

@@ -5,7 +5,20 @@ from django.urls.converters import StringConverter
 from django.urls.resolvers import URLPattern, URLResolver
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from delivery.api import sign_in
+import delivery.api.documentation  # noqa: F401  (its classes register themselves)
+from delivery.api import (
+    acks,
+    agents,
+    channels,
+    devices,
+    messages,
+    messenger,
+    orders,
+    provisioning,
+    sign_in,
+    subscriptions,
+    telemetry,
+)
 
 
 class DeviceId(StringConverter):
@@ -20,8 +33,49 @@ people: Paths = [
     path("auth/token", sign_in.TokenView.as_view()),
 ]
 
+agent: Paths = [
+    path("devices/bootstrap-provision", provisioning.ProvisionView.as_view()),
+    path("agent/device-dna", agents.DnaView.as_view()),
+    path("agent/heartbeat", agents.HeartbeatView.as_view()),
+    path("agent/telemetry", telemetry.TelemetryView.as_view()),
+    path("agent/<device_id:device_id>/status", agents.StatusView.as_view()),
+    path("telemetry/flush", telemetry.FlushView.as_view()),
+    path("devices/device/<device_id:device_id>/push-logs", devices.PushLogsView.as_view()),
+]
+
+fleet: Paths = [
+    path("sites", devices.SitesView.as_view()),
+    path("devices", devices.DevicesView.as_view()),
+    path("devices/<device_id:device_id>/key", devices.DeviceKeyView.as_view()),
+    path("devices/<device_id:device_id>/channels/<str:provider>", channels.ChannelView.as_view()),
+]
+
+clients: Paths = [
+    path("push/subscribe", subscriptions.SubscribeView.as_view()),
+    path("push/vapid-public-key", subscriptions.VapidKeyView.as_view()),
+    path("messenger/devices", messenger.MessengerDevicesView.as_view()),
+    path("messenger/devices/register", messenger.RegisterView.as_view()),
+    path("messenger/devices/<path:device_token>", messenger.UnregisterView.as_view()),
+]
+
+ordering: Paths = [
+    path("jobs", orders.JobsView.as_view()),
+    path("jobs/<str:job_id>", orders.JobView.as_view()),
+    path("push/send", orders.SendView.as_view()),
+    path("push/send-bulk", orders.SendBulkView.as_view()),
+    path("sites/<str:site_id>/jobs", orders.SiteJobsView.as_view()),
+    path("agents/<device_id:device_id>/push", orders.AgentPushView.as_view()),
+]
+
+receiving: Paths = [
+    path("push/pending", messages.PendingView.as_view()),
+    path("push/ack", acks.AckView.as_view()),
+    path("push/ack/batch", acks.AckBatchView.as_view()),
+    path("messages/<uuid:message_id>", messages.MessageView.as_view()),
+]
+
 urlpatterns: Paths = [
-    path("v1/", include(people)),
+    path("v1/", include([*people, *agent, *fleet, *clients, *ordering, *receiving])),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

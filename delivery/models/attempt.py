@@ -17,6 +17,7 @@ class DeliveryAttempt(models.Model):
 
     class Meta:
         ordering = ["id"]
+        indexes = [models.Index(fields=["started_at"], name="attempt_started_idx")]
 
     def __str__(self) -> str:
         return f"{self.provider}: {self.outcome} {self.code}".rstrip()

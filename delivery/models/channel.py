@@ -1,6 +1,7 @@
 """A way to one device: provider, address and rank. The rank 0 is the primary, 1 and up are fallbacks."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
 
@@ -36,6 +37,9 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
     def of_address(self, provider: str, address: str) -> Self:
         return self.filter(provider=provider, address_hash=address_hash(address))
+
+    def of_addresses(self, provider: str, addresses: Iterable[str]) -> Self:
+        return self.filter(provider=provider, address_hash__in=[address_hash(address) for address in addresses])
 
     def disable(self, ids: list[int], *, by: str, code: str, now: datetime) -> int:
         """Active or parked -> disabled, kept with who said so, why and when. A second call changes nothing."""

@@ -52,7 +52,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def to_settle(self) -> Self:
         """Jobs whose rows are all written and whose final count is not."""
-        return self.exclude(fanned_out_at=None).filter(frozen_progress=None)
+        return self.exclude(fanned_out_at=None).filter(frozen_progress__isnull=True)
 
     def complete(self, job_id: str, progress: Mapping[str, int], now: datetime) -> int:
         """Freeze the final count; running -> completed."""
@@ -79,7 +79,7 @@ class Job(models.Model):
     name = models.CharField(max_length=200)
     target = models.JSONField(help_text="As ordered: sites, segments, devices, users or all.")
     reach = models.JSONField(
-        null=True, blank=True, help_text="What the one who ordered may send to: sites, owner; null for everything."
+        null=True, blank=True, help_text="The sites that the caller may send to; null for everything."
     )
     payload = models.JSONField(help_text="What the device shows and reads: title, body, data, ...")
     priority = models.PositiveSmallIntegerField(default=Priority.NORMAL, choices=[(p.value, p.word) for p in Priority])

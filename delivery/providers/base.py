@@ -55,6 +55,13 @@ def flat(message: Message) -> dict[str, Any]:
     }
 
 
+def overrides(message: Message, provider: str) -> Mapping[str, Any]:
+    """What the order says for this provider alone (`platforms`), to be laid over the rest of the content."""
+    platforms = message.content.get("platforms")
+    found = platforms.get(provider) if isinstance(platforms, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 class Provider(ABC):
     """A service that takes messages. One instance per credential and process, alive as long as the process."""
 
@@ -66,6 +73,10 @@ class Provider(ABC):
     @abstractmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Build from one credential's settings. Opens nothing yet; `ConfigError` names what is missing."""
+
+    def check_address(self, address: str) -> None:
+        """At registration: `ValueError` says what is wrong with the address. May ask the DNS, so it may block."""
+        return
 
     async def start(self) -> None:
         """Open what must be open before the first send. Runs on the worker's event loop; may be called again."""

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from delivery.providers.http import Http, NoAnswer
 log = logging.getLogger(__name__)
 
 ERROR_KINDS = ("retry", "throttled", "address_gone", "rejected")
+NUMBERS = ("success_rate", "answer_median_ms", "answer_sigma", "median_ms", "sigma", "ack_rate")
 
 MAX_PENDING_ACKS = 50_000
 """About 1 KB each. A send that would need one more is throttled."""
@@ -40,20 +41,19 @@ class Conditions:
     """The share of sends that is accepted."""
     error_mix: Mapping[str, float]
     """Weights of what the others meet: retry, throttled, address_gone, rejected."""
-    latency_median_ms: float
-    latency_sigma: float
-    """The service's answer."""
-    device_median_ms: float
-    device_sigma: float
-    """From the answer until the device has the message."""
+    answer_median_ms: float
+    answer_sigma: float
+    """How long the service takes to answer."""
+    median_ms: float
+    sigma: float
+    """How long the message then takes to its device."""
     ack_rate: float
     """The share of accepted messages that the device acks at all."""
 
     def __post_init__(self) -> None:
-        for name in ("success_rate", "ack_rate"):
-            if not 0 <= getattr(self, name) <= 1:
+        for name in NUMBERS:
+            if name.endswith("_rate") and not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"simulation: {name} must be between 0 and 1")
-        for name in ("latency_median_ms", "latency_sigma", "device_median_ms", "device_sigma"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"simulation: {name} must be a number from 0 on")
         if not set(self.error_mix) <= set(ERROR_KINDS) or not all(0 <= w < math.inf for w in self.error_mix.values()):
@@ -66,37 +66,37 @@ PROFILES = {
     "ideal": Conditions(
         success_rate=1.0,
         error_mix={},
-        latency_median_ms=5,
-        latency_sigma=0.1,
-        device_median_ms=50,
-        device_sigma=0.2,
+        answer_median_ms=5,
+        answer_sigma=0.1,
+        median_ms=50,
+        sigma=0.2,
         ack_rate=1.0,
     ),
     "office": Conditions(
         success_rate=0.995,
         error_mix={"retry": 8, "throttled": 2},
-        latency_median_ms=40,
-        latency_sigma=0.4,
-        device_median_ms=300,
-        device_sigma=0.6,
+        answer_median_ms=40,
+        answer_sigma=0.4,
+        median_ms=300,
+        sigma=0.6,
         ack_rate=0.999,
     ),
     "bad-wifi": Conditions(
         success_rate=0.97,
         error_mix={"retry": 9, "throttled": 1},
-        latency_median_ms=150,
-        latency_sigma=0.8,
-        device_median_ms=2_500,
-        device_sigma=1.2,
+        answer_median_ms=150,
+        answer_sigma=0.8,
+        median_ms=2_500,
+        sigma=1.2,
         ack_rate=0.95,
     ),
     "terrible": Conditions(
         success_rate=0.8,
         error_mix={"retry": 80, "throttled": 15, "address_gone": 1, "rejected": 4},
-        latency_median_ms=600,
-        latency_sigma=1.0,
-        device_median_ms=15_000,
-        device_sigma=1.5,
+        answer_median_ms=600,
+        answer_sigma=1.0,
+        median_ms=15_000,
+        sigma=1.5,
         ack_rate=0.7,
     ),
 }
@@ -117,23 +117,26 @@ class Simulation(Provider):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Keys: `profile` (default office), each field of `Conditions`, `seed`, `ca_file` for acks, `deadline_s`."""
-        profile = config.get("profile", "office")
+        """Keys: `profile` (default office), each field of `Conditions`, `seed`, `ca_file` for acks, `deadline_s`.
+
+        What is empty keeps the profile's value. `error_mix` may be text such as `retry=8,throttled=2`.
+        """
+        given = {key: value for key, value in config.items() if value not in (None, "")}
+        profile = given.get("profile", "office")
         if profile not in PROFILES:
             raise ConfigError(f"simulation: profile must be one of {', '.join(PROFILES)}")
-        names = {f.name for f in fields(Conditions)}
         own: dict[str, Any]
         try:
-            own = {name: float(config[name]) for name in names - {"error_mix"} if name in config}
-            if "error_mix" in config:
-                own["error_mix"] = {kind: float(weight) for kind, weight in config["error_mix"].items()}
-            deadline_s = float(config.get("deadline_s", 10.0))
-        except (TypeError, ValueError, AttributeError):
+            own = {key: float(given[key]) for key in NUMBERS if key in given}
+            if "error_mix" in given:
+                own["error_mix"] = mix_of(given["error_mix"])
+            deadline_s = float(given.get("deadline_s", 10.0))
+        except (TypeError, ValueError):
             raise ConfigError("simulation: rates, delays and weights must be numbers") from None
         return cls(
             replace(PROFILES[profile], **own),
-            random.Random(config.get("seed")),
-            ca_file=config.get("ca_file"),
+            random.Random(given.get("seed")),
+            ca_file=given.get("ca_file"),
             deadline_s=deadline_s,
         )
 
@@ -148,7 +151,7 @@ class Simulation(Provider):
             return Outcome(
                 kind=OutcomeKind.REJECTED, code="payload_too_large", detail=f"{size_bytes} bytes are more than 4096"
             )
-        latency_s = self._delay_s(self._conditions.latency_median_ms, self._conditions.latency_sigma)
+        latency_s = self._delay_s(self._conditions.answer_median_ms, self._conditions.answer_sigma)
         await asyncio.sleep(min(latency_s, self._deadline_s))
         if latency_s > self._deadline_s:
             return no_answer(f"simulated: no answer within {self._deadline_s:g} s")
@@ -158,7 +161,7 @@ class Simulation(Provider):
         if devices.pending >= MAX_PENDING_ACKS:
             return Outcome(kind=OutcomeKind.THROTTLED, code="simulated_overload", detail="too many acks are pending")
         if self._rng.random() < self._conditions.ack_rate:
-            devices.receive(message, self._delay_s(self._conditions.device_median_ms, self._conditions.device_sigma))
+            devices.receive(message, self._delay_s(self._conditions.median_ms, self._conditions.sigma))
         return accepted(f"simulation-{self._rng.getrandbits(64):016x}")
 
     def _failure(self) -> Outcome:
@@ -190,7 +193,13 @@ class PendingAck:
     url: str
     body: dict[str, str]
     gives_up_at: float
-    backoff_s: float = FIRST_BACKOFF_S
+    backoff_s: float
+
+
+def mix_of(weights: Mapping[str, Any] | str) -> dict[str, float]:
+    """`{"retry": 8}` or `retry=8,throttled=2` as numbers; `ValueError` for anything else."""
+    pairs = [part.split("=", 1) for part in weights.split(",")] if isinstance(weights, str) else weights.items()
+    return {kind.strip(): float(weight) for kind, weight in pairs}
 
 
 class Devices:
@@ -217,14 +226,15 @@ class Devices:
             "status": "delivered",
             "ack_token": message.ack_token,
         }
-        self._in(after_s, PendingAck(message.ack_url, body, self.loop.time() + message.ttl_s))
+        self._in(after_s, PendingAck(message.ack_url, body, self.loop.time() + message.ttl_s, FIRST_BACKOFF_S))
 
     async def aclose(self) -> None:
-        soon = self.loop.time() + GRACE_S
-        if any(timer.when() <= soon for timer in self._timers.values()):
-            await asyncio.sleep(GRACE_S)
-        if self._posts:
-            await asyncio.wait(self._posts, timeout=GRACE_S)
+        """Wait while acks are on their way or due within the grace, no longer than that, and drop the rest."""
+        ends_at = self.loop.time() + GRACE_S
+        while self.loop.time() < ends_at:
+            if not self._posts and all(timer.when() > ends_at for timer in self._timers.values()):
+                break
+            await asyncio.sleep(0.02)
         for timer in self._timers.values():
             timer.cancel()
         for post in self._posts:

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import logging
 import time
@@ -9,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from delivery.outcomes import NO_ANSWER, Outcome, OutcomeKind, accepted
-from delivery.providers.base import ConfigError, flat
+from delivery.providers.base import ConfigError, Message, flat
 from delivery.providers.mqtt import DENIED_DEVICES, Mqtt
 from delivery.providers.mqtt_link import Broker
 from tests import servers
-from tests.delivery.providers.conftest import Listener, wait_until
-from tests.delivery.providers.rig import MESSAGE, Rig, send
+from tests.delivery.mqtt import Listener, wait_until
+from tests.delivery.providers.local_servers import authority, server_tls
+from tests.delivery.providers.rig import MESSAGE, send
 from tests.delivery.providers.scripted_broker import V5, V311, ScriptedBroker
 
 TO_20_DEVICES = [replace(MESSAGE, device_id=f"till-{n}") for n in range(DENIED_DEVICES)]
@@ -22,6 +24,13 @@ TO_20_DEVICES = [replace(MESSAGE, device_id=f"till-{n}") for n in range(DENIED_D
 
 def mqtt(url: str, **config: object) -> Mqtt:
     return Mqtt.from_config({"url": url, **config})
+
+
+async def accepted_at_last(provider: Mqtt, message: Message) -> None:
+    """Send until the broker takes it; until then its absence must be an unknown outcome, and nothing else."""
+    while (outcome := await provider.send_one(message)).kind is not OutcomeKind.ACCEPTED:
+        assert (outcome.kind, outcome.code) == (OutcomeKind.RETRY, NO_ANSWER)
+        await asyncio.sleep(0.1)
 
 
 @pytest.fixture
@@ -231,23 +240,16 @@ def test_answers_at_once_while_it_is_not_connected(refusing_port: int) -> None:
     assert asyncio.run(life(mqtt(f"mqtt://127.0.0.1:{refusing_port}"))) < 0.5
 
 
-def test_connects_again_and_sends_nothing_twice_by_itself(tmp_path: Path) -> None:
-    async def life(provider: Mqtt, server: servers.Mqtt) -> Outcome:
+def test_connects_again_after_the_broker_was_killed(tmp_path: Path) -> None:
+    async def life(provider: Mqtt, server: servers.Mqtt) -> None:
         assert (await provider.send_one(MESSAGE)).kind is OutcomeKind.ACCEPTED
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
-        outcome = await provider.send_one(MESSAGE)
-        while outcome.kind is not OutcomeKind.ACCEPTED:
-            assert (outcome.kind, outcome.code) == (OutcomeKind.RETRY, NO_ANSWER)
-            await asyncio.sleep(0.1)
-            outcome = await provider.send_one(MESSAGE)
+        await accepted_at_last(provider, MESSAGE)
         await provider.aclose()
-        return outcome
 
     with servers.Mqtt(tmp_path) as server:
-        outcome = asyncio.run(asyncio.wait_for(life(mqtt(server.url), server), 15))
-
-    assert outcome.kind is OutcomeKind.ACCEPTED
+        asyncio.run(asyncio.wait_for(life(mqtt(server.url), server), 15))
 
 
 def test_never_publishes_again_what_it_called_unknown() -> None:
@@ -259,8 +261,7 @@ def test_never_publishes_again_what_it_called_unknown() -> None:
         await asyncio.to_thread(wait_until, lambda: len(broker.published) == 1)
         broker.hang_up()
         assert (await lost).code == NO_ANSWER
-        while (await provider.send_one(replace(MESSAGE, device_id="till-2"))).kind is not OutcomeKind.ACCEPTED:
-            await asyncio.sleep(0.1)
+        await accepted_at_last(provider, replace(MESSAGE, device_id="till-2"))
         await provider.aclose()
 
     with ScriptedBroker(puback=lambda _: next(silent, 0)) as broker:
@@ -316,10 +317,44 @@ def test_reads_the_url(url: str, broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://b", "mqtt://", "b:1883", "mqtt://b:seventy", "mqtt://b:99999", "mqtt://u:hunter2@b/topic", "mqtt://b?x"]
+    "url",
+    ["http://b", "mqtt://", "b:1883", "mqtt://b:seventy", "mqtt://b:99999", "mqtt://u:hunter2@b/topic", "mqtt://b?x"],
 )
 def test_names_the_variable_of_a_url_that_it_cannot_read(url: str) -> None:
     with pytest.raises(ConfigError, match="MQTT_URL") as caught:
         mqtt(url)
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_sends_over_tls() -> None:
+    with ScriptedBroker(tls=server_tls()) as broker:
+        outcomes = send(mqtt(broker.url, ca_file=authority().ca_file), [MESSAGE] * 150)
+
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.ACCEPTED}
+    assert len(broker.published) == 150
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_takes_an_untrusted_certificate_for_our_own_fault() -> None:
+    with ScriptedBroker(tls=server_tls()) as broker:
+        [outcome] = send(mqtt(broker.url), [MESSAGE])
+    gc.collect()  # paho leaves the socket of a failed handshake to it, which warns
+
+    assert (outcome.kind, outcome.code) == (OutcomeKind.MISCONFIGURED, "certificate")
+
+
+def test_names_the_variable_of_a_certificate_file_that_it_cannot_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MQTT_CA_FILE"):
+        mqtt("mqtts://127.0.0.1", ca_file=str(tmp_path / "missing.pem"))
+
+
+@pytest.mark.parametrize("address", ["till-1", "agent:0.1_A/x"])
+def test_takes_a_client_id_for_an_address(address: str) -> None:
+    mqtt("mqtt://b").check_address(address)
+
+
+@pytest.mark.parametrize("address", ["", " ", "a b", "a\n", "x" * 256])
+def test_refuses_what_is_no_client_id(address: str) -> None:
+    with pytest.raises(ValueError, match="client id"):
+        mqtt("mqtt://b").check_address(address)

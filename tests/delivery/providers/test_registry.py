@@ -5,13 +5,13 @@ import pytest
 
 from delivery import providers
 from delivery.providers import (
-    ConfigError,
     UnknownProvider,
     canonical_name,
     get_fallback_provider,
     get_push_provider,
     known_names,
 )
+from delivery.providers.base import ConfigError
 from delivery.providers.mqtt import Mqtt
 from delivery.providers.simulation import Simulation
 
@@ -62,7 +62,7 @@ def test_registers_each_provider_under_its_own_name() -> None:
 
 
 def test_lists_the_known_names_when_one_is_unknown() -> None:
-    with pytest.raises(UnknownProvider, match="'pigeon'.*mqtt.*simulation"):
+    with pytest.raises(UnknownProvider, match=r"'pigeon'.*mqtt.*simulation"):
         get_push_provider("pigeon", {})
 
 

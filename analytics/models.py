@@ -1,0 +1,100 @@
+"""The hourly numbers, and which hours have still to be counted."""
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+
+from delivery.models import Site
+from delivery.models.channel import PROVIDER_CHOICES
+from delivery.models.push_log import INBOX
+
+
+class HourlyRollup(models.Model):
+    """One site, provider and hour, counted from the log.
+
+    Messages (ordered to fallback, and the latency) are counted in the hour of their `created_at`, under the provider
+    that accepted them, else under the first that they were meant for: a provider in an outage keeps what it lost.
+    Attempts (attempted, accepted, refused, retries) are counted in their own hour, under the provider asked.
+    """
+
+    hour = models.DateTimeField(help_text="Its first moment, UTC.")
+    site = models.ForeignKey(
+        Site, to_field="site_id", db_column="site_id", null=True, on_delete=models.PROTECT, db_index=False
+    )
+    provider = models.CharField(max_length=20, choices=[*PROVIDER_CHOICES, (INBOX, "Inbox")])
+
+    ordered = models.PositiveIntegerField(default=0, help_text="All messages; the seven below and the open ones.")
+    delivered = models.PositiveIntegerField(default=0, help_text="In time.")
+    late = models.PositiveIntegerField(default=0, help_text="Delivered after the TTL.")
+    failed = models.PositiveIntegerField(default=0)
+    expired = models.PositiveIntegerField(default=0)
+    cancelled = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+    handed_over = models.PositiveIntegerField(default=0, help_text="Taken by a provider or the inbox.")
+    fallback = models.PositiveIntegerField(default=0, help_text="Handed over, and not by their first provider.")
+    latency = models.JSONField(default=dict, help_text="Deliveries by bucket of analytics/latency.py.")
+    latency_sum_ms = models.BigIntegerField(default=0)
+    latency_count = models.PositiveIntegerField(default=0, help_text="Deliveries with a clock that made sense.")
+
+    attempted = models.PositiveIntegerField(default=0, help_text="Accepted and refused attempts.")
+    accepted = models.PositiveIntegerField(default=0)
+    refused = models.JSONField(default=dict, help_text="Attempts that were not accepted, by outcome.")
+    retries = models.PositiveIntegerField(default=0, help_text="Attempts after the first of their message.")
+
+    class Meta:
+        ordering = ["-hour", "site", "provider"]
+        indexes = [models.Index(fields=["site", "hour"], name="rollup_site_idx")]
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "provider", "site"], name="rollup_once_per_site"),
+            models.UniqueConstraint(
+                fields=["hour", "provider"], condition=models.Q(site=None), name="rollup_once_without_site"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.site_id or 'no site'} {self.provider}"
+
+    @property
+    def open(self) -> int:
+        """Messages that had not ended when the hour was counted."""
+        ended = self.delivered + self.late + self.failed + self.expired + self.cancelled + self.skipped
+        return self.ordered - ended
+
+
+class RollupStateQuerySet(models.QuerySet["RollupState"]):
+    def to_count(self) -> Self:
+        """The oldest first: an hour's attempts are found through the hours in which their messages were made."""
+        return self.filter(dirty=True).order_by("hour")
+
+    def looked_at(self) -> datetime | None:
+        """The moment up to which the log was searched for changes; None before the first time."""
+        last: datetime | None = self.aggregate(last=models.Max("looked_at"))["last"]
+        return last
+
+    def made_what_was_sent_in(self, hour: datetime) -> Self:
+        """Hours whose messages may have been handed over in this one. The hour itself is always among them."""
+        return self.filter(models.Q(hour=hour) | models.Q(hour__lt=hour, last_sent_at__gte=hour))
+
+
+class RollupState(models.Model):
+    """One hour: whether it has to be counted (again), and what it looked like when it was counted last.
+
+    The mark is set before the counting and taken away in the counting's own transaction, so that a crash leaves it.
+    """
+
+    hour = models.DateTimeField(unique=True)
+    dirty = models.BooleanField(default=True)
+    looked_at = models.DateTimeField(help_text="When the log was searched and this hour was marked.")
+    counted_at = models.DateTimeField(null=True)
+    pending = models.PositiveIntegerField(default=0, help_text="Messages of this hour, at its last count.")
+    sent = models.PositiveIntegerField(default=0, help_text="Messages of this hour, at its last count.")
+    last_sent_at = models.DateTimeField(null=True, help_text="When the last message of this hour was handed over.")
+
+    objects = RollupStateQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["hour"], condition=models.Q(dirty=True), name="rollup_to_count_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {'to count' if self.dirty else 'counted'}"

@@ -1,0 +1,346 @@
+"""Orders: jobs for many, pushes for one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.http import Http404
+from django.utils import timezone
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from delivery import jobs
+from delivery.api import reach
+from delivery.api.base import CallerView
+from delivery.api.callers import Caller, caller
+from delivery.api.errors import Unprocessable
+from delivery.api.serializers import (
+    AgentPushSerializer,
+    BulkSerializer,
+    JobSerializer,
+    SendSerializer,
+    SiteJobSerializer,
+)
+from delivery.models import Channel, Device, Job
+from delivery.models.channel import PROVIDER_CHOICES
+from delivery.priority import Priority
+from delivery.providers import canonical_name
+
+MIB = 1024 * 1024
+SHOWN = ("badge", "sound", "icon", "image")
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
+PAGE = 50
+
+
+class SendingView(CallerView):
+    """For technicians, at their sites, and for backends that hold `jobs:write`."""
+
+    scope_read = "jobs:read"
+    scope_write = "jobs:write"
+
+    def sites_of(self, request: Request) -> list[str] | None:
+        """The sites that the caller may send to; None: everything."""
+        who = caller(request)
+        if who.backend is not None or (who.person is not None and who.person.is_superuser):
+            return None
+        found = list(reach.sites(who).values_list("site_id", flat=True))
+        if not found:
+            raise PermissionDenied("Only technicians may send, to the sites that were given to them")
+        return found
+
+    def order_for(self, request: Request, devices: Sequence[Device], **fields: Any) -> jobs.Order:
+        """An order for these devices alone."""
+        return jobs.Order(
+            target=jobs.Target(devices=[device.device_id for device in devices]),
+            ordered_by=caller(request).name,
+            reach=self.sites_of(request),
+            **fields,
+        )
+
+    def device_or_404(self, request: Request, device_id: str) -> Device:
+        found = reach.managed_devices(caller(request)).filter(device_id=device_id).first()
+        if found is None:
+            raise Http404
+        return found
+
+
+class JobsView(SendingView):
+    """`POST /jobs`: 202 once the order is committed. `GET /jobs`: the newest first, `?before=<job_id>` pages on."""
+
+    max_body_bytes = MIB
+    max_keys = 20_000
+
+    def post(self, request: Request) -> Response:
+        body = JobSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        push = body.validated_data["push_notification"]
+        payload = content(push, config_url=push.get("config_url"), version=push.get("version"))
+        if not any(payload[key] for key in ("title", "body", "data")):
+            raise Unprocessable({"push_notification": ["is empty: give a title, a body, data or a config_url"]})
+        order = jobs.Order(
+            name=body.validated_data["name"],
+            target=jobs.Target(**body.validated_data["target"]),
+            payload=payload,
+            priority=Priority.of(push["priority"]),
+            ttl_s=push.get("ttl_seconds"),
+            collapse_key=push["collapse_key"],
+            ordered_by=caller(request).name,
+            reach=self.sites_of(request),
+        )
+        try:
+            job, _ = jobs.accept(order, idempotency_key=idempotency_key(request))
+        except jobs.BadOrder as error:
+            raise Unprocessable({error.field_name: [error.text]}) from None
+        except jobs.KeyReused as error:
+            raise Unprocessable({"Idempotency-Key": [str(error)]}) from None
+        return Response(job_json(job, jobs.count(job.job_id)), status=202)
+
+    def get(self, request: Request) -> Response:
+        found = jobs_in_reach(caller(request))
+        before = request.query_params.get("before")
+        if before is not None:
+            found = found.filter(pk__lt=_or_404(found.filter(job_id=before[:100]).first()).pk)
+        page = list(found[: PAGE + 1])
+        return Response(
+            {
+                "jobs": [job_json(job) for job in page[:PAGE]],
+                "next": f"?before={page[PAGE - 1].job_id}" if len(page) > PAGE else None,
+            }
+        )
+
+
+class JobView(SendingView):
+    """`GET /jobs/{job_id}`: the job and how many of its messages are where."""
+
+    def get(self, request: Request, job_id: str) -> Response:
+        return Response(job_json(_or_404(jobs_in_reach(caller(request)).filter(job_id=job_id).first())))
+
+
+class SendView(SendingView):
+    """`POST /push/send`: one message for one registered address or device; accepted means committed."""
+
+    def post(self, request: Request) -> Response:
+        body = SendSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        channel: Channel | None = None
+        if "device_id" in asked:
+            device = self.device_or_404(request, asked["device_id"])
+        else:
+            channel = self.channels(request, asked["platform"], [asked["device_token"]]).get(asked["device_token"])
+            if channel is None:
+                return Response(_sent(None, asked["platform"]))
+            device = channel.device
+        order = self.order_for(
+            request,
+            [device],
+            name=asked["title"],
+            payload=content(asked),
+            priority=Priority.of(asked["priority"]),
+            ttl_s=asked["ttl"],
+        )
+        ids = jobs.accept_at_once(order, [device], {device.pk: channel.pk} if channel else None)
+        return Response(_sent(str(ids[device.device_id]), asked.get("platform", "")))
+
+    def channels(self, request: Request, platform: str, addresses: Sequence[str]) -> dict[str, Channel]:
+        """The registered channels in the caller's reach, by address."""
+        provider = canonical_name(platform)
+        if provider not in dict(PROVIDER_CHOICES):
+            known = ", ".join(name for name, _ in PROVIDER_CHOICES)
+            raise Unprocessable({"platform": [f"must be one of {known}"]})
+        found = (
+            Channel.objects.usable()
+            .of_addresses(provider, addresses)
+            .filter(device__in=reach.managed_devices(caller(request)))
+            .select_related("device")
+        )
+        return {channel.address: channel for channel in found}
+
+
+class SendBulkView(SendView):
+    """`POST /push/send-bulk`: the same for up to 1,000 addresses. `success_count` counts accepted orders."""
+
+    max_body_bytes = MIB
+    max_keys = 20_000
+
+    def post(self, request: Request) -> Response:
+        body = BulkSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        addresses: list[str] = asked["device_tokens"]
+        channels = self.channels(request, asked["platform"], addresses)
+        devices = {channel.device.pk: channel.device for channel in channels.values()}
+        ids = {}
+        if devices:
+            order = self.order_for(
+                request,
+                list(devices.values()),
+                name=asked["title"],
+                payload=content(asked),
+                priority=Priority.of(asked["priority"]),
+                ttl_s=asked["ttl"],
+            )
+            ids = jobs.accept_at_once(
+                order, list(devices.values()), {channel.device.pk: channel.pk for channel in channels.values()}
+            )
+        results: list[dict[str, Any]] = []
+        for index, address in enumerate(addresses):
+            channel = channels.get(address)
+            if channel is None:
+                results.append({"index": index, "success": False, "code": "unknown_address"})
+            else:
+                message_id = str(ids[channel.device.device_id])
+                results.append({"index": index, "success": True, "message_id": message_id})
+        accepted = sum(result["success"] for result in results)
+        return Response(
+            {
+                "success": accepted > 0,
+                "message": f"{accepted} of {len(addresses)} accepted",
+                "platform": asked["platform"],
+                "total": len(addresses),
+                "success_count": accepted,
+                "failure_count": len(addresses) - accepted,
+                "timestamp": now_text(),
+                "details": {"results": results},
+            }
+        )
+
+
+class SiteJobsView(SendingView):
+    """`POST /sites/{site_id}/jobs`: an action for a site's devices, or for one of them."""
+
+    def post(self, request: Request, site_id: str) -> Response:
+        body = SiteJobSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        site = _or_404(reach.sites(caller(request)).filter(site_id=site_id).first())
+        payload = content(
+            {"title": asked["action"], "body": asked["description"], "data": {"action": asked["action"]}},
+            config_url=asked.get("config_url"),
+            version=asked.get("config_version"),
+        )
+        target = jobs.Target(sites=[site.site_id])
+        if "device_id" in asked:
+            device = self.device_or_404(request, asked["device_id"])
+            if device.site_id != site.site_id:
+                raise Http404
+            target = jobs.Target(devices=[device.device_id])
+        order = jobs.Order(
+            name=asked["action"],
+            target=target,
+            payload=payload,
+            priority=Priority.of(asked["priority"]),
+            ordered_by=caller(request).name,
+            reach=self.sites_of(request),
+        )
+        job, _ = jobs.accept(order, idempotency_key=idempotency_key(request))
+        return Response(
+            {
+                "message": f"Job created for site {site.site_id}",
+                "job_id": job.job_id,
+                "site_id": site.site_id,
+                "action": asked["action"],
+                "status": "queued",
+            }
+        )
+
+
+class AgentPushView(SendingView):
+    """`POST /agents/{device_id}/push`: a technician's message for one device."""
+
+    def post(self, request: Request, device_id: str) -> Response:
+        body = AgentPushSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        device = self.device_or_404(request, device_id)
+        shown = {"title": asked["title"], "body": asked["body"] or asked["message"], "data": asked["data"]}
+        order = self.order_for(
+            request,
+            [device],
+            name=asked["title"] or "Push",
+            payload=content(shown),
+            priority=Priority.of(asked["priority"]),
+        )
+        message_id = str(jobs.accept_at_once(order, [device])[device.device_id])
+        said = f"Push notification sent to {device.device_id}"
+        return Response(
+            {
+                "message": said,
+                "device_id": device.device_id,
+                "message_id": message_id,
+                "response": {
+                    "status": "success",
+                    "message": said,
+                    "device_id": device.device_id,
+                    "message_id": message_id,
+                    "timestamp": now_text(),
+                },
+            }
+        )
+
+
+def content(asked: Mapping[str, Any], *, config_url: str | None = None, version: str | None = None) -> dict[str, Any]:
+    """The payload as devices get it. A configuration's address and version travel in `data`."""
+    data = dict(asked.get("data") or {})
+    if config_url:
+        data["config_url"] = config_url
+    if version:
+        data["version"] = version
+    shown = {key: asked[key] for key in SHOWN if key in asked}
+    return {"title": asked.get("title", ""), "body": asked.get("body", ""), "data": data, **shown}
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not IDEMPOTENCY_KEY.match(key):
+        raise Unprocessable({"Idempotency-Key": ["must be 1 to 200 visible ASCII characters"]})
+    return key
+
+
+def jobs_in_reach(who: Caller) -> Any:
+    """The jobs that the caller ordered, or all for whoever sees all."""
+    if who.backend is not None or (who.person is not None and who.person.is_superuser):
+        return Job.objects.all()
+    return Job.objects.filter(ordered_by=who.name)
+
+
+def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
+    """`counts`: where the cached ones will not do."""
+    counts = counts or jobs.progress(job)
+    return {
+        "job_id": job.job_id,
+        "name": job.name,
+        "status": jobs.status_word(job, counts),
+        "priority": Priority(job.priority).word,
+        "target": job.target,
+        "ttl_seconds": job.ttl_s,
+        "created_at": job.created_at.isoformat(),
+        "completed_at": job.completed_at.isoformat() if job.completed_at else None,
+        "fanned_out": job.fanned_out_at is not None,
+        "progress": counts,
+    }
+
+
+def now_text() -> str:
+    return timezone.now().isoformat()
+
+
+def _sent(message_id: str | None, platform: str) -> dict[str, Any]:
+    accepted = message_id is not None
+    return {
+        "success": accepted,
+        "message": "Accepted"
+        if accepted
+        else "This address is not registered with a device of yours; nothing was sent",
+        "message_id": message_id,
+        "platform": platform,
+        "timestamp": now_text(),
+        "details": {} if accepted else {"code": "unknown_address"},
+    }
+
+
+def _or_404(found: Any) -> Any:
+    if found is None:
+        raise Http404
+    return found

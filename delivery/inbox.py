@@ -1,0 +1,65 @@
+"""Every device's last channel: what waits for it, handed out when it asks."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from delivery import ack_tokens, clocks
+from delivery.models import Job, PushNotificationLog, Status
+from delivery.models.push_log import PAUSED_UNTIL
+from delivery.priority import Priority
+from delivery.providers.base import Message, flat
+
+AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message as the inbox hands it out."""
+
+    message_id: str
+    provider: str
+    payload: dict[str, Any]
+    sent_at: datetime
+
+
+def hand_out(device_id: str) -> list[Waiting]:
+    """The unexpired messages that the device has not acked, the oldest first, at most 50.
+
+    Handing out a message that nothing has accepted yet is its `sent`. It is listed again until it is acked or expires.
+    """
+    with transaction.atomic():
+        now = clocks.db_now()
+        rows = list(
+            PushNotificationLog.objects.open()
+            .filter(device_id=device_id, expires_at__gt=now)
+            .exclude(next_attempt_at__gte=PAUSED_UNTIL)
+            .order_by("id")[:AT_ONCE]
+        )
+        fresh = [row.pk for row in rows if row.status == Status.PENDING]
+        if fresh:
+            PushNotificationLog.objects.hand_out(device_id, fresh, now)
+            rows = list(PushNotificationLog.objects.open().filter(pk__in=[row.pk for row in rows]).order_by("id"))
+    job_ids = {row.job_id for row in rows if row.job_id}
+    payloads = dict(Job.objects.filter(job_id__in=job_ids).values_list("job_id", "payload"))
+    return [_waiting(row, payloads.get(row.job_id or "", {}), now) for row in rows]
+
+
+def _waiting(row: PushNotificationLog, content: dict[str, Any], now: datetime) -> Waiting:
+    message_id = str(row.message_id)
+    sent_at = row.sent_at or now
+    message = Message(
+        message_id=message_id,
+        device_id=row.device_id,
+        address="",
+        content=content,
+        priority=Priority(row.priority),
+        sent_at=sent_at,
+        ttl_s=max(1, int((row.expires_at - now).total_seconds())),
+        ack_token=ack_tokens.sign(message_id, row.device_id, settings.ACK_KEYS),
+        ack_url=f"{settings.PUBLIC_URL}/api/v1/push/ack",
+    )
+    return Waiting(message_id, row.provider, flat(message), sent_at)

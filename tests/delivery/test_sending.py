@@ -1,0 +1,319 @@
+"""A worker's batch: claim, send through a real provider on the process's own loop, write down what came."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import pytest
+from django.conf import LazySettings
+from redis import Redis
+
+from delivery import acks, clocks, event_loop, results, sending, sweeps
+from delivery.models import Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
+from delivery.outcomes import Outcome, OutcomeKind, accepted
+from delivery.priority import Priority
+from delivery.providers import BUILT_IN
+from delivery.providers.base import Message, Provider
+from tests.delivery.rows import a_channel, a_device, claim, messages
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Scripted(Provider):
+    """Answers what the test says, and notes what it was given. It stands where no real service can be told to."""
+
+    name: ClassVar[str] = "simulation"
+    max_payload_bytes: ClassVar[int] = 4096
+    answers: ClassVar[list[Any]] = []
+    got: ClassVar[list[Message]] = []
+
+    @classmethod
+    def from_config(cls, config: Any) -> "Scripted":
+        return cls()
+
+    async def send_one(self, message: Message) -> Outcome:
+        self.got.append(message)
+        answer = self.answers.pop(0) if self.answers else accepted("p")
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, Outcome)
+        return answer
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Scripted]]:
+    monkeypatch.setitem(BUILT_IN, "simulation", Scripted)
+    Scripted.answers, Scripted.got = [], []
+    event_loop.close()
+    yield Scripted
+    event_loop.close()
+
+
+@pytest.fixture
+def simulation(settings: LazySettings) -> Iterator[None]:
+    settings.PROVIDERS = {
+        "simulation": {"default": {"profile": "ideal", "ack_rate": 0, "seed": 7}},
+        "mqtt": settings.PROVIDERS["mqtt"],
+    }
+    event_loop.close()
+    yield
+    event_loop.close()
+
+
+def outcome(kind: OutcomeKind, code: str = "x", retry_after_s: float | None = None) -> Outcome:
+    return Outcome(kind=kind, code=code, retry_after_s=retry_after_s)
+
+
+def test_a_batch_through_the_simulation_is_sent(simulation: None) -> None:
+    messages(30)
+
+    assert sending.send_batch("simulation") == 30
+
+    rows = list(PushNotificationLog.objects.all())
+    assert {row.status for row in rows} == {"sent"}
+    assert all(row.sent_at and row.provider_message_id and row.claim_token is None for row in rows)
+    assert Channel.objects.filter(last_used_at=None).count() == 0
+
+
+def test_the_device_gets_what_the_wire_contract_says(scripted: type[Scripted]) -> None:
+    [row] = messages()
+
+    sending.send_batch("simulation")
+
+    [message] = scripted.got
+    row.refresh_from_db()
+    assert (message.message_id, message.device_id, message.sent_at) == (str(row.message_id), row.device_id, row.sent_at)
+    assert message.ack_url.endswith("/api/v1/push/ack")
+    assert message.content["title"] == "Hello"
+    assert 295 <= message.ttl_s <= 300
+
+
+def test_nothing_is_claimed_twice_and_a_second_hint_finds_nothing(scripted: type[Scripted]) -> None:
+    messages(3)
+
+    assert sending.send_batch("simulation") == 3
+    assert sending.send_batch("simulation") == 0
+    assert len(scripted.got) == 3
+
+
+def test_a_critical_message_overtakes_what_was_ordered_before(
+    scripted: type[Scripted], settings: LazySettings, broker: Redis
+) -> None:
+    settings.SEND_BATCH = 5
+    messages(20, priority=Priority.LOW)
+    [urgent] = messages(1, priority=Priority.CRITICAL, prefix="urgent")
+
+    sending.send_batch("simulation")
+
+    assert scripted.got[0].message_id == str(urgent.message_id)
+    assert len(scripted.got) == 5
+    assert broker.llen("push.simulation") == 1, "a full batch asks for the next one"
+
+
+def test_a_retry_waits_for_its_time_and_tells_why(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    scripted.answers = [outcome(OutcomeKind.RETRY, "503", retry_after_s=40)]
+    before = clocks.db_now()
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    [attempt] = DeliveryAttempt.objects.all()
+    assert (row.status, row.attempt_count, row.error_code) == ("pending", 1, "503")
+    assert row.next_attempt_at is not None
+    assert row.next_attempt_at >= before + timedelta(seconds=40)
+    assert (attempt.push_id, attempt.outcome, attempt.code) == (row.pk, "retry", "503")
+    assert sending.send_batch("simulation") == 0
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.ADDRESS_GONE, OutcomeKind.REJECTED])
+def test_a_channel_that_cannot_carry_it_hands_over_to_the_next(
+    scripted: type[Scripted], kind: OutcomeKind, broker: Redis
+) -> None:
+    [row] = messages()
+    second = a_channel(row.device, "mqtt", 1)
+    scripted.answers = [outcome(kind, "NotRegistered")]
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (row.provider, row.channel_id, row.status) == ("mqtt", second.pk, "pending")
+    assert (row.fallback_from, row.attempt_count) == ("simulation", 0)
+    assert broker.llen("push.mqtt") == 1
+
+
+def test_a_gone_address_is_disabled_with_who_said_so(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    scripted.answers = [outcome(OutcomeKind.ADDRESS_GONE, "UNREGISTERED")]
+
+    sending.send_batch("simulation")
+
+    channel = Channel.objects.get(pk=row.channel_id)
+    assert (channel.state, channel.disabled_by, channel.disabled_code) == ("disabled", "provider", "UNREGISTERED")
+
+
+def test_a_rejected_message_leaves_the_channel_as_it_is(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    scripted.answers = [outcome(OutcomeKind.REJECTED, "PayloadTooLarge")]
+
+    sending.send_batch("simulation")
+
+    assert Channel.objects.get(pk=row.channel_id).state == "active"
+
+
+def test_without_another_channel_it_waits_in_the_inbox(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    scripted.answers = [outcome(OutcomeKind.REJECTED)]
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (row.provider, row.status, row.next_attempt_at) == ("inbox", "pending", None)
+
+
+def test_without_a_key_to_poll_with_it_has_failed_with_its_story(scripted: type[Scripted]) -> None:
+    [row] = messages(key="")
+    scripted.answers = [outcome(OutcomeKind.ADDRESS_GONE, "410")]
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (row.status, row.error_code) == ("failed", "410")
+    assert row.attempts.count() == 1
+
+
+def test_tries_used_up_lead_to_the_next_channel(scripted: type[Scripted], settings: LazySettings) -> None:
+    settings.MAX_ATTEMPTS = 2
+    settings.RETRY_BASE_S = 0.01
+    [row] = messages()
+    scripted.answers = [outcome(OutcomeKind.RETRY), outcome(OutcomeKind.RETRY)]
+
+    sending.send_batch("simulation")
+    time.sleep(0.05)
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (row.provider, row.attempts.count()) == ("inbox", 2)
+
+
+def test_our_own_wrong_key_costs_the_message_nothing_and_pauses_the_credential(scripted: type[Scripted]) -> None:
+    first, second = messages(2)
+    scripted.answers = [outcome(OutcomeKind.MISCONFIGURED, "InvalidProviderToken")] * 2
+
+    sending.send_batch("simulation")
+
+    first.refresh_from_db()
+    state = ProviderState.objects.get()
+    assert (first.status, first.provider, first.attempt_count) == ("pending", "simulation", 0)
+    assert (state.state, state.why) == ("open", "InvalidProviderToken")
+    PushNotificationLog.objects.filter(pk=second.pk).update(next_attempt_at=clocks.db_now())
+    assert sending.send_batch("simulation") == 0, "a paused credential's rows wait unclaimed"
+    assert Channel.objects.filter(state="active").count() == 2
+
+
+def test_a_provider_that_raises_is_a_bug_that_loses_no_message(
+    scripted: type[Scripted], caplog: pytest.LogCaptureFixture
+) -> None:
+    [row] = messages()
+    scripted.answers = [RuntimeError("boom")]
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (row.status, row.error_code) == ("pending", "provider_bug")
+    assert "a provider raised" in caplog.text
+
+
+def test_what_could_not_start_in_time_is_given_back_uncounted(scripted: type[Scripted], settings: LazySettings) -> None:
+    settings.BATCH_BUDGET_S = 0.0
+    [row] = messages()
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (row.status, row.attempt_count, row.claim_token, scripted.got) == ("pending", 0, None, [])
+
+
+def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    claim(uuid4())
+    PushNotificationLog.objects.filter(pk=row.pk).update(claimed_until=clocks.db_now())
+    sweeps.release_lost()
+
+    assert sending.send_batch("simulation") == 0, "a lost row is not for batches"
+    assert sending.send_alone("simulation") == 1
+
+    row.refresh_from_db()
+    assert (row.status, row.attempt_count) == ("sent", 2)
+
+
+def test_an_ack_that_overtakes_the_result_keeps_the_message_delivered(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    PushNotificationLog.objects.filter(pk=row.pk).update(status="pending")
+    [taken] = claim(token := uuid4())
+    PushNotificationLog.objects.filter(pk=row.pk).update(status="delivered", received_at=clocks.db_now())
+
+    results.write([results.Attempt(taken, accepted("p"), clocks.db_now(), 3)], token)
+
+    row.refresh_from_db()
+    assert (row.status, row.provider_message_id) == ("delivered", "p")
+    assert row.latency_ms is not None
+
+
+def test_the_sweeps_wake_what_a_flushed_broker_forgot(scripted: type[Scripted], broker: Redis) -> None:
+    messages(3)
+    broker.flushdb()
+
+    given = sweeps.rehint()
+
+    [raw] = broker.lrange("push.simulation", 0, -1)  # type: ignore[misc]
+    assert given == 1
+    assert json.loads(raw)["headers"]["task"] == "delivery.send"
+    assert sweeps.rehint() == 0, "one hint for one batch is enough"
+
+
+def test_expiry_ends_what_nobody_acked_and_the_job_completes(scripted: type[Scripted]) -> None:
+    rows = messages(3)
+    sending.send_batch("simulation")
+    PushNotificationLog.objects.update(expires_at=clocks.db_now() - timedelta(seconds=1))
+
+    assert sweeps.expire() == 3
+    assert sweeps.expire() == 0
+    assert sweeps.settle_jobs() == 1
+    assert sweeps.settle_jobs() == 0
+
+    job = Job.objects.get(job_id=rows[0].job_id)
+    assert (job.status, job.frozen_progress["expired"]) == ("completed", 3)
+
+
+def test_a_late_ack_thaws_the_count_of_a_completed_job(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    PushNotificationLog.objects.update(expires_at=clocks.db_now() - timedelta(seconds=1))
+    sweeps.expire()
+    sweeps.settle_jobs()
+    from_device = {"message_id": str(row.message_id), "device_id": row.device_id}
+
+    ack = acks.parse(from_device)
+    acks.record([acks.prove(ack, key_of=None)])
+    sweeps.settle_jobs()
+
+    job = Job.objects.get(job_id=row.job_id)
+    assert (job.frozen_progress["late"], job.frozen_progress["expired"]) == (1, 0)
+
+
+def test_channels_silent_for_90_days_are_put_away_and_others_are_not() -> None:
+    now = clocks.db_now()
+    old, fresh = now - timedelta(days=91), now - timedelta(days=89)
+    device = a_device("till-1")
+    a_channel(device, address="never used", registered_at=old)
+    a_channel(device, address="used long ago", registered_at=old, last_used_at=old)
+    a_channel(device, address="used lately", registered_at=old, last_used_at=fresh)
+    a_channel(device, address="new", registered_at=fresh)
+
+    assert sweeps.archive_silent_channels() == 2
+
+    archived = set(Channel.objects.filter(state="archived").values_list("address", flat=True))
+    assert archived == {"never used", "used long ago"}
