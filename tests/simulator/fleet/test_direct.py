@@ -12,7 +12,7 @@ from simulator.fleet.roster import Roster
 
 pytestmark = pytest.mark.django_db
 
-FLEET = list(places(30, 3, {"mqtt": 1, "simulation": 1, "inbox": 1}, 0.5))
+FLEET = list(places(30, 3, {"mqtt": 0.5, "simulation": 0.4, "inbox": 0.1}, 0.5))
 
 
 def test_makes_sites_devices_and_channels(roster: Roster) -> None:
@@ -20,8 +20,8 @@ def test_makes_sites_devices_and_channels(roster: Roster) -> None:
 
     assert Site.objects.count() == 3
     assert Device.objects.reachable().count() == 30
-    assert Channel.objects.usable().filter(provider="mqtt").count() == 10
-    assert Channel.objects.usable().filter(provider="simulation").count() == 10
+    assert Channel.objects.usable().filter(provider="mqtt").count() == 15
+    assert Channel.objects.usable().filter(provider="simulation").count() == 12
 
 
 def test_gives_devices_keys_that_the_roster_holds(roster: Roster) -> None:
@@ -49,4 +49,4 @@ def test_brings_the_devices_of_its_roster_into_an_empty_database(roster: Roster)
     direct.register(FLEET, roster)
 
     assert Device.objects.count() == 30
-    assert Channel.objects.count() == 20
+    assert Channel.objects.count() == 27
