@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import logging
 import time
@@ -13,7 +14,8 @@ from delivery.providers.base import ConfigError, Message, flat
 from delivery.providers.mqtt import DENIED_DEVICES, Mqtt
 from delivery.providers.mqtt_link import Broker
 from tests import servers
-from tests.delivery.providers.conftest import Listener, wait_until
+from tests.delivery.mqtt import Listener, wait_until
+from tests.delivery.providers.local_servers import authority, server_tls
 from tests.delivery.providers.rig import MESSAGE, send
 from tests.delivery.providers.scripted_broker import V5, V311, ScriptedBroker
 
@@ -323,3 +325,36 @@ def test_names_the_variable_of_a_url_that_it_cannot_read(url: str) -> None:
         mqtt(url)
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_sends_over_tls() -> None:
+    with ScriptedBroker(tls=server_tls()) as broker:
+        outcomes = send(mqtt(broker.url, ca_file=authority().ca_file), [MESSAGE] * 150)
+
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.ACCEPTED}
+    assert len(broker.published) == 150
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_takes_an_untrusted_certificate_for_our_own_fault() -> None:
+    with ScriptedBroker(tls=server_tls()) as broker:
+        [outcome] = send(mqtt(broker.url), [MESSAGE])
+    gc.collect()  # paho leaves the socket of a failed handshake to it, which warns
+
+    assert (outcome.kind, outcome.code) == (OutcomeKind.MISCONFIGURED, "certificate")
+
+
+def test_names_the_variable_of_a_certificate_file_that_it_cannot_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MQTT_CA_FILE"):
+        mqtt("mqtts://127.0.0.1", ca_file=str(tmp_path / "missing.pem"))
+
+
+@pytest.mark.parametrize("address", ["till-1", "agent:0.1_A/x"])
+def test_takes_a_client_id_for_an_address(address: str) -> None:
+    mqtt("mqtt://b").check_address(address)
+
+
+@pytest.mark.parametrize("address", ["", " ", "a b", "a\n", "x" * 256])
+def test_refuses_what_is_no_client_id(address: str) -> None:
+    with pytest.raises(ValueError, match="client id"):
+        mqtt("mqtt://b").check_address(address)
