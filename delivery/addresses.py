@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
-
+from delivery import credentials
 from delivery.providers import canonical_name, get_push_provider, known_names
 from delivery.providers.base import ConfigError
 
@@ -60,7 +59,7 @@ def read(provider: str, address: str) -> str:
     if not address or len(address) > MAX_ADDRESS_CHARS:
         raise BadAddress(f"an address has 1 to {MAX_ADDRESS_CHARS} characters")
     stored = FORMS.get(provider, _visible)(address)
-    config = settings.PROVIDERS.get(provider, {}).get("default")
+    config = credentials.configured().get(provider, {}).get("default")
     if config is not None:
         _ask_provider(provider, config, stored)
     return stored
@@ -143,7 +142,7 @@ def _https_host(url: str) -> str:
 
 def _own_service(provider: str, url: str) -> bool:
     """An origin that the operator allowed: the emulated services, for one."""
-    allowed = settings.PROVIDERS.get(provider, {}).get("default", {}).get("allow_origins") or ()
+    allowed = credentials.configured().get(provider, {}).get("default", {}).get("allow_origins") or ()
     origins = allowed.split(",") if isinstance(allowed, str) else allowed
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}" in [origin.strip() for origin in origins]
