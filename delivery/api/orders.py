@@ -30,7 +30,10 @@ from delivery.priority import Priority
 from delivery.providers import canonical_name
 
 MIB = 1024 * 1024
-SHOWN = ("badge", "sound", "icon", "image")
+SHOWN = (
+    *("badge", "sound", "icon", "image", "subtitle", "category", "thread_id", "tag"),
+    *("data_only", "actions", "platforms"),
+)
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
 PAGE = 50
 IDEMPOTENCY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
@@ -41,6 +44,14 @@ class SendingView(CallerView):
 
     scope_read = "jobs:read"
     scope_write = "jobs:write"
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """What is wrong with an order is a 422 that names the field."""
+        if isinstance(exc, jobs.BadOrder):
+            exc = Unprocessable({exc.field_name: [exc.text]})
+        elif isinstance(exc, jobs.KeyReused):
+            exc = Unprocessable({"Idempotency-Key": [str(exc)]})
+        return super().handle_exception(exc)
 
     def sites_of(self, request: Request) -> list[str] | None:
         """The sites that the caller may send to; None: everything."""
@@ -92,12 +103,7 @@ class JobsView(SendingView):
             ordered_by=caller(request).name,
             reach=self.sites_of(request),
         )
-        try:
-            job, _ = jobs.accept(order, idempotency_key=idempotency_key(request))
-        except jobs.BadOrder as error:
-            raise Unprocessable({error.field_name: [error.text]}) from None
-        except jobs.KeyReused as error:
-            raise Unprocessable({"Idempotency-Key": [str(error)]}) from None
+        job, _ = jobs.accept(order, idempotency_key=idempotency_key(request))
         return Response(job_json(job, jobs.count(job.job_id)), status=202)
 
     @extend_schema(operation_id="v1_jobs_list", responses=shapes.JOBS, parameters=[OpenApiParameter("before", str)])
