@@ -201,7 +201,7 @@ def _refused(code: str, detail: str) -> Outcome:
 def read(answer: Answer, now: datetime) -> Outcome:
     """What an answer leads to. Apple repeats our `apns-id`, so a 200 without it is not Apple's."""
     if answer.status == 200 and "apns-id" in answer.headers:
-        return accepted(answer.headers["apns-id"])
+        return accepted(answer.headers["apns-id"][:200])
     reason, gone_since = ("unreadable_answer", None) if answer.status == 200 else _error(answer.body)
     kind = OUTCOMES.get(reason) or _kind_of(answer.status)
     wait_s = TOKEN_UPDATES_PAUSE_S if reason == "TooManyProviderTokenUpdates" else retry_after_s(answer.headers, now)

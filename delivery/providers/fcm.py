@@ -106,8 +106,8 @@ class Fcm(Provider):
                 "fcm: service_account_file is missing: set FCM_SERVICE_ACCOUNT_FILE to the JSON key of a service "
                 "account (Firebase console, Project settings, Service accounts)"
             )
-        account = ServiceAccount.from_file(config["service_account_file"])
-        project_id = config.get("project_id") or account.project_id
+        account = ServiceAccount.from_file(str(config["service_account_file"]))
+        project_id = str(config.get("project_id") or account.project_id)
         if not _PROJECT_ID.fullmatch(project_id):
             raise ConfigError(
                 "fcm: project_id is missing or malformed: set FCM_PROJECT_ID to the id of the Firebase project"
