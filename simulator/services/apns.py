@@ -25,7 +25,7 @@ from simulator.services.deliveries import Accepted, Keeps
 from simulator.services.listening import StreamPolicy
 from simulator.services.service import EmulatedService
 from simulator.services.tls import key_pem, write_private
-from simulator.services.wire import Answer, Request, json_answer
+from simulator.services.wire import Answer, Request, json_answer, named
 
 PATH = re.compile(r"/3/device/([^/]*)")
 DEVICE_TOKEN = re.compile(r"(?:[0-9a-fA-F]{2}){32,100}")
@@ -166,7 +166,7 @@ class EmulatedApns(EmulatedService):
         return Accepted(
             service=self.name,
             address=self.address_of(request) or "",
-            message_id=given_id or payload.get("message_id") or provider_message_id,
+            message_id=given_id or named(payload) or provider_message_id,
             provider_message_id=provider_message_id,
             payload=payload,
             ttl_s=max(0.0, expiration_s - time.time()),
