@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from delivery import clocks, hints, routing
+from delivery import clocks, credentials, gate, hints, routing
 from delivery.models import Channel, Device, Job, PushNotificationLog
 from delivery.models.device import Lifecycle
 from delivery.models.keys import new_message_id
@@ -44,7 +44,8 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
     if not devices:
         return []
     ways = usable_ways([device.pk for device in devices])
-    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk])) for device in devices]
+    can_send = available()
+    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk]), can_send) for device in devices]
     PushNotificationLog.objects.insert_rows(
         rows,
         job_id=job.job_id,
@@ -70,9 +71,9 @@ def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way
 
 
 def available() -> frozenset[tuple[str, str]]:
-    """Every (provider, credential) that is configured here."""
-    providers: dict[str, dict[str, Any]] = settings.PROVIDERS
-    return frozenset((name, credential) for name, credentials in providers.items() for credential in credentials)
+    """Every (provider, credential) that can be used here and has not been closed for long."""
+    can_send = {(provider, name) for provider, named in credentials.usable().items() for name in named}
+    return frozenset(can_send - gate.long_closed(clocks.db_now()))
 
 
 def _targeted(job: Job) -> QuerySet[Device]:
@@ -98,8 +99,8 @@ def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence
     return [way for way in ways if way.channel_id == channel_id] or ways
 
 
-def _row(device: Device, ways: Sequence[routing.Way]) -> NewRow:
-    way = routing.first_way(ways, device.capabilities, available())
+def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[str, str]]) -> NewRow:
+    way = routing.first_way(ways, device.capabilities, can_send)
     skipped = ""
     if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
         skipped = f"device_{device.lifecycle}"

@@ -1,6 +1,7 @@
 """Step 5: what one attempt led to. Returned by providers, never raised."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 
@@ -33,6 +34,8 @@ class Outcome:
     retry_after_s: float | None = None
     detail: str = ""
     """Our own words for a person, at most 500 characters; never the other side's text, never an address."""
+    gone_since: datetime | None = None
+    """With `address_gone`: a channel registered after this moment is alive. None where the provider names none."""
 
 
 def accepted(provider_message_id: str = "", code: str = "") -> Outcome:

@@ -67,6 +67,18 @@ def forget_idempotency_keys() -> int:
     return sweeps.forget_idempotency_keys()
 
 
+@shared_task(name="delivery.judge_overdue")
+def judge_overdue() -> int:
+    """Decide about channels that were parked a minute ago."""
+    return sweeps.judge_overdue()
+
+
+@shared_task(name="delivery.detour")
+def detour() -> int:
+    """Move what waits behind a gate that has been closed for long to its next channel."""
+    return sweeps.detour()
+
+
 @worker_process_shutdown.connect
 def close_providers(**_: object) -> None:
     """The last thing a worker process does."""

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 MASKED_KEYS = re.compile(r"(address|token|api_key|bootstrap_key|secret|password|authorization|cookie)", re.IGNORECASE)
-LONG_SECRET = re.compile(r"[A-Za-z0-9_\-:%+/=.]{48,}")
+LONG_SECRET = re.compile(r"(?<=/messenger/devices/)(?!register$).+|[^/]{48,}")
 CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
 
 
@@ -67,7 +67,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("uvicorn.access", "axes", "httpx", "paho"):
+    for noisy in ("uvicorn.access", "axes", "paho", "celery.beat", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for own in ("uvicorn", "uvicorn.error", "django.server"):
         logging.getLogger(own).handlers[:] = []

@@ -44,7 +44,7 @@ class AckView(AckingView):
 
 
 class AckBatchView(AckingView):
-    """`POST /api/v1/push/ack/batch`: a list of 1 to 100; each item is acknowledged or rejected for its form or proof."""
+    """`POST /api/v1/push/ack/batch`: a list of 1 to 100; each is acknowledged, or rejected for its form or proof."""
 
     max_body_bytes = 256 * 1024
     max_keys = 2_000

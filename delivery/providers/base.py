@@ -55,6 +55,13 @@ def flat(message: Message) -> dict[str, Any]:
     }
 
 
+def overrides(message: Message, provider: str) -> Mapping[str, Any]:
+    """What the order says for this provider alone (`platforms`), to be laid over the rest of the content."""
+    platforms = message.content.get("platforms")
+    found = platforms.get(provider) if isinstance(platforms, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 class Provider(ABC):
     """A service that takes messages. One instance per credential and process, alive as long as the process."""
 

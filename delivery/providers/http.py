@@ -10,6 +10,7 @@ Learned from pyreqwest 0.15, and held by the tests:
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -22,7 +23,18 @@ from pyreqwest.exceptions import DecodeError, PyreqwestError
 MAX_RETRY_AFTER_S = 3600.0
 
 _NEVER_CONNECTED = "client error (Connect)"
-_REFUSED = "refused stream before processing any application logic"
+_REFUSED = (
+    "refused stream before processing any application logic",
+    "connection error received: not a result of an error",
+)
+"""REFUSED_STREAM, and GOAWAY with NO_ERROR, which the library gives only to streams past the last one taken."""
+_MAX_REFUSALS = 3
+_CONNECT_WORDS = (
+    ("dns error", "the host name does not resolve"),
+    ("peer certificate", "the other side's certificate is not trusted"),
+    ("tcp connect error", "the connection was refused or the host is unreachable"),
+    ("operation timed out", "no connection within the deadline"),
+)
 _IDLE_HTTP1_S = 60.0
 _IDLE_HTTP2_S = 3600.0
 _SILENCE_S = 60.0
@@ -53,6 +65,10 @@ class NoAnswer(Exception):
         self.sent = sent
 
 
+class _Refused(NoAnswer):
+    """An HTTP/2 peer did not look at the stream: a burst on a new connection, or a connection that it is closing."""
+
+
 class Http:
     """One client for one credential. Lives on the event loop of its first `post`, from batch to batch.
 
@@ -81,10 +97,19 @@ class Http:
         self._client: Client | None = None
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer:
-        """One try. Raises `NoAnswer`, and nothing else, when no complete answer came within the deadline."""
+        """One try. Raises `NoAnswer`, and nothing else, when no complete answer came within the deadline.
+
+        A stream that an HTTP/2 peer refused unprocessed was no try yet: it goes back through the window.
+        """
         ends_at = monotonic() + self._deadline_s
+        for _ in range(_MAX_REFUSALS):
+            with suppress(_Refused):
+                return await self._post_once(url, content, headers, ends_at)
+        return await self._post_once(url, content, headers, ends_at)
+
+    async def _post_once(self, url: str, content: bytes, headers: Mapping[str, str], ends_at: float) -> Answer:
         try:
-            era = await self._window.enter(self._deadline_s)
+            era = await self._window.enter(ends_at - monotonic())
         except TimeoutError:
             raise NoAnswer("no place in the window came free within the deadline", sent=False) from None
         answered = False
@@ -249,15 +274,17 @@ class _Window:
 
 def _no_answer(error: Exception) -> NoAnswer:
     """Our own words for what went wrong: the library's may quote the URL."""
-    causes = [cause["message"] for cause in getattr(error, "details", {}).get("causes") or ()]
+    causes = " ".join(cause["message"] for cause in getattr(error, "details", {}).get("causes") or ())
     if _NEVER_CONNECTED in causes:
-        return NoAnswer("could not connect", sent=False)
-    if any(_REFUSED in cause for cause in causes):
-        return NoAnswer("the other side refused the stream", sent=False)
+        return NoAnswer(
+            next((ours for theirs, ours in _CONNECT_WORDS if theirs in causes), "could not connect"), sent=False
+        )
+    if any(words in causes for words in _REFUSED):
+        return _Refused("the other side refused the stream", sent=False)
     if isinstance(error, TimeoutError):
         return NoAnswer("no complete answer within the deadline")
-    if isinstance(error, ValueError) and not isinstance(error, DecodeError):
-        return NoAnswer("not a request that HTTP can carry", sent=False)
     if isinstance(error, DecodeError):
-        return NoAnswer("the answer was not HTTP or broke off")
+        return NoAnswer("the answer was not HTTP, or broke off")
+    if isinstance(error, ValueError):
+        return NoAnswer("not a request that HTTP can carry", sent=False)
     return NoAnswer("the connection was lost before a complete answer")

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 import ssl
 import uuid
 from collections.abc import Mapping
@@ -54,6 +55,8 @@ DENIED_DEVICES = 20
 PACKET_OVERHEAD_BYTES = 256
 """More than a PUBLISH adds to its payload: header, topic, packet id, expiry."""
 
+CLIENT_ID = re.compile(r"[!-~]{1,255}")
+
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 
@@ -85,6 +88,11 @@ class Mqtt(Provider):
             window=int(config.get("window", 100)),
             deadline_s=float(config.get("deadline_s", 10.0)),
         )
+
+    def check_address(self, address: str) -> None:
+        """Any client id will do: messages are published for the device, whatever its connection is called."""
+        if not CLIENT_ID.fullmatch(address):
+            raise ValueError("an MQTT client id has 1 to 255 visible ASCII characters")
 
     async def start(self) -> None:
         """Connect and stay connected; returns once the first try succeeded or failed, at once when called again."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from zlib import crc32
 
 from simulator.fleet import counts
 from simulator.fleet.device import INBOX, MQTT, Device, read_done, read_message
@@ -49,7 +50,7 @@ class Options:
     heartbeat_s: float
     """The mean; each device's own pace is between half and one and a half of it. 0: no heartbeats."""
     mqtt_connections: int
-    """0: one for each device."""
+    """0: one for each device. Else these open when every device is enrolled."""
     ack_batch: int
     """1: each ack is a request of its own."""
     count_file: Path
@@ -81,7 +82,6 @@ class Fleet:
         self._rng = rng
         self._devices: list[Device] = []
         self._ears: dict[Device, Connection] = {}
-        self._shared: list[Connection] = []
         self._connecting = asyncio.Semaphore(CONNECTING)
         self._draining = asyncio.Semaphore(DRAINING)
         self._spool = Spool(server, options.network, rng, batch=options.ack_batch, publish=self._publish)
@@ -95,19 +95,22 @@ class Fleet:
 
     async def run(self) -> None:
         """Until cancelled."""
-        waiting = iter(self._options.places)
         async with self._tasks:
             self._tasks.create_task(self._spool.run())
-            if self._options.broker is not None:
-                for number in range(self._options.mqtt_connections):
-                    self._shared.append(self._connection(self._options.broker, f"{self._options.roster.name}-{number}"))
-            for _ in range(ENROLLING):
-                self._tasks.create_task(self._enrol(waiting))
+            self._tasks.create_task(self._report())
+            self._tasks.create_task(self._enrol_all())
             if self._options.jobs_every_s and self._options.api_key and self._options.places:
                 self._tasks.create_task(self._orders.run())
-            self._tasks.create_task(self._report())
 
     # Coming to be
+
+    async def _enrol_all(self) -> None:
+        waiting = iter(self._options.places)
+        async with asyncio.TaskGroup() as enrolling:
+            for _ in range(ENROLLING):
+                enrolling.create_task(self._enrol(waiting))
+        if self._options.mqtt_connections:
+            self._share_connections(self._options.mqtt_connections)
 
     async def _enrol(self, waiting: Iterator[Place]) -> None:
         for place in waiting:
@@ -120,20 +123,32 @@ class Fleet:
             self._tasks.create_task(self._beat(device))
         if device.identity.channel == INBOX:
             self._tasks.create_task(self._poll(device))
-        elif device.identity.channel == MQTT and self._options.broker is not None:
-            own = not self._shared
-            ear = (
-                self._connection(self._options.broker, device.identity.device_id) if own else min(self._shared, key=len)
-            )
-            ear.add(device)
-            self._ears[device] = ear
+        elif device.identity.channel == MQTT and not self._options.mqtt_connections:
+            self._connect(device.identity.device_id, [device])
 
-    def _connection(self, broker: Broker, client_id: str) -> Connection:
-        connection = Connection(
-            broker, client_id, self._connecting, self._rng, on_message=self._on_message, on_open=self._on_open
+    def _share_connections(self, count: int) -> None:
+        """Deal the MQTT devices out by their ids, so that each finds its messages in the same session next time."""
+        groups: dict[int, list[Device]] = {number: [] for number in range(count)}
+        for device in self._devices:
+            if device.identity.channel == MQTT:
+                groups[crc32(device.identity.device_id.encode()) % count].append(device)
+        for number, devices in groups.items():
+            self._connect(f"{self._options.roster.name}-{number}-of-{count}", devices)
+
+    def _connect(self, client_id: str, devices: Sequence[Device]) -> None:
+        if self._options.broker is None:
+            return
+        ear = Connection(
+            self._options.broker,
+            client_id,
+            devices,
+            self._connecting,
+            self._rng,
+            on_message=self._on_message,
+            on_open=self._on_open,
         )
-        self._tasks.create_task(connection.run())
-        return connection
+        self._ears.update(dict.fromkeys(devices, ear))
+        self._tasks.create_task(ear.run())
 
     async def _beat(self, device: Device) -> None:
         pace_s = self._rng.uniform(0.5, 1.5) * self._options.heartbeat_s
@@ -152,7 +167,7 @@ class Fleet:
 
     def _on_open(self, devices: Sequence[Device]) -> None:
         """What a broker forgot is in the inbox. Shared connections leave that out: it would be a request per device."""
-        if not self._shared:
+        if not self._options.mqtt_connections:
             for device in devices:
                 self._tasks.create_task(self._drain(device))
 

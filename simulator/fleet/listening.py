@@ -18,7 +18,7 @@ from simulator.fleet.server import backoff_s
 
 log = logging.getLogger(__name__)
 
-DEVICES_PER_SUBSCRIBE = 100
+TOPICS_PER_PACKET = 200
 REFUSED = 0x80
 """What a SUBACK says of a topic that the broker keeps from this user."""
 QUEUED_CALLS = 1_000_000
@@ -55,12 +55,16 @@ OnOpen = Callable[[Sequence[Device]], None]
 
 
 class Connection:
-    """One session at the broker for one device or many."""
+    """One session at the broker for one device or many.
+
+    All its devices are known before it connects: what the broker kept for a session comes at once.
+    """
 
     def __init__(
         self,
         broker: Broker,
         client_id: str,
+        devices: Sequence[Device],
         gate: asyncio.Semaphore,
         rng: Random,
         *,
@@ -69,27 +73,16 @@ class Connection:
     ) -> None:
         self._broker = broker
         self._client_id = client_id
+        self._devices = {device.identity.device_id: device for device in devices}
         self._gate = gate
         self._rng = rng
         self._on_message = on_message
         self._on_open = on_open
-        self._devices: dict[str, Device] = {}
-        self._unsubscribed: list[Device] = []
-        self._more = asyncio.Event()
         self._client: aiomqtt.Client | None = None
 
     @property
     def open(self) -> bool:
         return self._client is not None
-
-    def __len__(self) -> int:
-        return len(self._devices)
-
-    def add(self, device: Device) -> None:
-        """Listen for this device, too; from the next moment on when connected."""
-        self._devices[device.identity.device_id] = device
-        self._unsubscribed.append(device)
-        self._more.set()
 
     async def publish(self, topic: str, payload: bytes) -> bool:
         """True once the broker has it."""
@@ -116,8 +109,8 @@ class Connection:
                 finally:
                     self._client = None
                     await client.__aexit__(None, None, None)
-            except* aiomqtt.MqttError as problems:
-                log.debug("MQTT connection of %s: %s", self._client_id, problems.exceptions[0])
+            except aiomqtt.MqttError as error:
+                log.debug("MQTT connection of %s: %s", self._client_id, error)
             await asyncio.sleep(backoff_s(tries + 1, self._rng))
 
     def _new_client(self) -> aiomqtt.Client:
@@ -135,26 +128,18 @@ class Connection:
         return client
 
     async def _listen(self, client: aiomqtt.Client) -> None:
+        await self._subscribe(client)
         self._client = client
-        self._unsubscribed = list(self._devices.values())
-        self._more.set()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_subscribed(client))
-            async for message in client.messages:
-                self._take(message)
+        self._on_open(list(self._devices.values()))
+        async for message in client.messages:
+            self._take(message)
 
-    async def _keep_subscribed(self, client: aiomqtt.Client) -> None:
-        """Subscribe for devices as they come, many topics to a packet."""
-        while True:
-            await self._more.wait()
-            self._more.clear()
-            while self._unsubscribed:
-                devices = self._unsubscribed[:DEVICES_PER_SUBSCRIBE]
-                codes = await client.subscribe([(topic, 1) for device in devices for topic in topics_of(device)])
-                del self._unsubscribed[: len(devices)]
-                if REFUSED in codes:
-                    log.warning("the MQTT broker refuses a device's topics: check its ACL")
-                self._on_open(devices)
+    async def _subscribe(self, client: aiomqtt.Client) -> None:
+        """Again at every connect: a broker may have forgotten the session."""
+        topics = [(topic, 1) for device in self._devices.values() for topic in topics_of(device)]
+        for start in range(0, len(topics), TOPICS_PER_PACKET):
+            if REFUSED in await client.subscribe(topics[start : start + TOPICS_PER_PACKET]):
+                log.warning("the MQTT broker refuses a device's topics: check its ACL")
 
     def _take(self, message: aiomqtt.Message) -> None:
         _, device_id, *_, last = message.topic.value.split("/")

@@ -1,5 +1,6 @@
 """Pure: which devices a fleet has. The same numbers give the same devices, so that a second run finds its own."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -64,8 +65,8 @@ def read_channels(text: str) -> dict[str, float]:
         if channel not in CHANNELS:
             raise ValueError(f"'{channel}' is none of {', '.join(CHANNELS)}")
         weights[channel] = float(weight or 1)
-    if min(weights.values()) < 0 or not sum(weights.values()):
-        raise ValueError("the weights must be 0 or more, and one of them more than 0")
+    if min(weights.values()) < 0 or not 0 < sum(weights.values()) < math.inf:
+        raise ValueError("the weights must be numbers from 0 on, and one of them more than 0")
     return weights
 
 

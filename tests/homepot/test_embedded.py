@@ -25,7 +25,7 @@ class Copy:
     """The product in a folder of its own, as a person would have cloned it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "copy"
+        self.folder = folder / "a copy"
         self.var = self.folder / "var"
         self.port = free_port()
         self.launchers: list[Process] = []

@@ -67,7 +67,7 @@ def write_secret(file: Path, secret: str) -> str:
 
 
 def make_sites(count: int, bootstrap_key: str) -> int:
-    """The first `count` demo sites exist and take this bootstrap key; the rest of them is kept. Returns the new ones."""
+    """The first `count` demo sites exist and take this bootstrap key; their names are kept. Returns the new ones."""
     made = 0
     for number in range(count):
         name, timezone = RESTAURANTS[number % len(RESTAURANTS)]

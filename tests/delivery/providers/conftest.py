@@ -3,23 +3,23 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 
 from delivery.providers import get_push_provider
-from homepot import brokers
+from delivery.providers.apns import Apns
+from delivery.providers.fcm import Fcm
 from tests import servers
+from tests.delivery.mqtt import Amqtt, Listener, wait_until
+from tests.delivery.providers import apple, google
 from tests.delivery.providers.ack_server import AckServer
+from tests.delivery.providers.local_servers import Http2Server, Reply, authority
 from tests.delivery.providers.rig import Rig
 from tests.delivery.providers.scripted_broker import ScriptedBroker
-from tests.processes import Process, ProcessError, free_port, port_answers, spawn
 
-RIGS = ["mqtt_rig", "amqtt_rig", "simulation_rig"]
+RIGS = ["mqtt_rig", "amqtt_rig", "simulation_rig", "fcm_rig", "apns_rig"]
 
 
 @pytest.fixture(params=RIGS)
@@ -36,34 +36,9 @@ def refusing_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-class Amqtt(servers.Server):
-    """The embedded broker, also where Mosquitto is on the path: it speaks 3.1.1 only."""
-
-    name = "amqtt"
-
-    @property
-    def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
-
-    def answers(self) -> bool:
-        return port_answers(self.port)
-
-    def _launch(self) -> Process:
-        script = brokers.amqtt_script()
-        if script is None:
-            raise ProcessError("no amqtt")
-        settings = {
-            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
-        config = self.folder / "amqtt.yaml"
-        config.write_text(json.dumps(settings))
-        return spawn(self.name, [script, "-c", config], folder=self.folder)
-
-
 @pytest.fixture(scope="session")
 def amqtt_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amqtt]:
-    with Amqtt(tmp_path_factory.mktemp("amqtt"), port=free_port()) as server:
+    with Amqtt(tmp_path_factory.mktemp("amqtt")) as server:
         yield server
 
 
@@ -85,43 +60,6 @@ def _mqtt_rig(url: str, refusing_port: int) -> Iterator[Rig]:
             silent=lambda deadline_s: get_push_provider("mqtt", {"url": silent.url, "deadline_s": deadline_s}),
             seen=devices.message_ids,
         )
-
-
-class Listener:
-    """All devices at once: subscribes to what is published for them and keeps it."""
-
-    def __init__(self, url: str, topic: str = "devices/+/notifications") -> None:
-        self.received: list[MQTTMessage] = []
-        self._url = urlsplit(url)
-        self._topic = topic
-        self._subscribed = False
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
-        self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = lambda _client, _data, message: self.received.append(message)
-        self._client.username_pw_set(self._url.username or "", self._url.password)
-
-    def __enter__(self) -> "Listener":
-        self._client.connect(str(self._url.hostname), self._url.port or 1883)
-        self._client.loop_start()
-        wait_until(lambda: self._subscribed)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def payloads(self, count: int) -> list[dict[str, Any]]:
-        """Wait for so many messages, and a little longer for one too many."""
-        wait_until(lambda: len(self.received) >= count)
-        time.sleep(0.1)
-        return [json.loads(message.payload) for message in self.received]
-
-    def message_ids(self, count: int) -> list[str]:
-        return [payload["message_id"] for payload in self.payloads(count)]
-
-    def _on_subscribe(self, *_: object) -> None:
-        self._subscribed = True
 
 
 @pytest.fixture
@@ -147,8 +85,37 @@ def simulation_rig() -> Iterator[Rig]:
         )
 
 
-def wait_until(happened: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not happened():
-        assert time.monotonic() < deadline, f"did not happen within {timeout_s:g} s"
-        time.sleep(0.01)
+@pytest.fixture
+def fcm_rig(tmp_path: Path, refusing_port: int) -> Iterator[Rig]:
+    nobody = f"https://127.0.0.1:{refusing_port}"
+    with google.Google() as healthy, google.Google(lambda _: Reply(after_s=60)) as silent:
+        config = {"service_account_file": google.account_file(tmp_path, healthy), "ca_file": authority().ca_file}
+
+        def seen(count: int) -> list[str]:
+            wait_until(lambda: len(healthy.messages) >= count)
+            return [json.loads(request.body)["message"]["data"]["message_id"] for request in healthy.messages]
+
+        yield Rig(
+            healthy=lambda: Fcm.from_config({**config, "url": healthy.url}),
+            unreachable=lambda: Fcm.from_config({**config, "url": nobody}),
+            silent=lambda deadline_s: Fcm.from_config({**config, "url": silent.url, "deadline_s": deadline_s}),
+            seen=seen,
+        )
+
+
+@pytest.fixture
+def apns_rig(tmp_path: Path, refusing_port: int) -> Iterator[Rig]:
+    nobody = f"https://127.0.0.1:{refusing_port}"
+    with Http2Server(apple.like_apple, strict=True) as healthy, Http2Server(lambda _: Reply(after_s=60)) as silent:
+        config = apple.config(tmp_path)
+
+        def seen(count: int) -> list[str]:
+            wait_until(lambda: len(healthy.received) >= count)
+            return [request.headers["apns-id"] for request in healthy.received]
+
+        yield Rig(
+            healthy=lambda: Apns.from_config({**config, "url": healthy.url}),
+            unreachable=lambda: Apns.from_config({**config, "url": nobody}),
+            silent=lambda deadline_s: Apns.from_config({**config, "url": silent.url, "deadline_s": deadline_s}),
+            seen=seen,
+        )

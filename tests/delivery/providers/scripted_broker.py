@@ -1,6 +1,7 @@
 """An MQTT broker that answers what a test tells it to: codes and silences that no real broker gives on demand."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,6 +37,7 @@ class ScriptedBroker:
         hangs_up_on_other_versions: bool = False,
         receive_maximum: int | None = None,
         maximum_packet_bytes: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`connack` and `puback` give a reason code; None leaves the other side without an answer."""
         self.published: list[Published] = []
@@ -43,6 +45,7 @@ class ScriptedBroker:
         """The protocol version of each CONNECT."""
         self.most_unanswered = 0
         self._connack, self._puback, self._versions = connack, puback, versions
+        self._tls = tls
         self._hangs_up = hangs_up_on_other_versions
         self._properties = b""
         if receive_maximum is not None:
@@ -55,7 +58,7 @@ class ScriptedBroker:
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"{'mqtts' if self._tls else 'mqtt'}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -85,6 +88,11 @@ class ScriptedBroker:
 
     def _serve(self, connection: socket.socket) -> None:
         version = V311
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:
+                return  # the client did not trust us
         with connection, connection.makefile("rb") as stream:
             try:
                 while head := stream.read(1):

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import logging
 import time
@@ -13,7 +14,8 @@ from delivery.providers.base import ConfigError, Message, flat
 from delivery.providers.mqtt import DENIED_DEVICES, Mqtt
 from delivery.providers.mqtt_link import Broker
 from tests import servers
-from tests.delivery.providers.conftest import Listener, wait_until
+from tests.delivery.mqtt import Listener, wait_until
+from tests.delivery.providers.local_servers import authority, server_tls
 from tests.delivery.providers.rig import MESSAGE, send
 from tests.delivery.providers.scripted_broker import V5, V311, ScriptedBroker
 
@@ -271,19 +273,16 @@ def test_never_publishes_again_what_it_called_unknown() -> None:
 
 def test_gives_up_a_broker_that_answers_nothing_any_more() -> None:
     answers = iter([None])
+
+    async def life(provider: Mqtt) -> None:
+        await provider.send_one(MESSAGE)
+        await accepted_at_last(provider, MESSAGE)
+        await provider.aclose()
+
     with ScriptedBroker(puback=lambda _: next(answers, 0)) as broker:
-        provider = mqtt(broker.url, deadline_s=0.3)
+        asyncio.run(asyncio.wait_for(life(mqtt(broker.url, deadline_s=0.3)), 15))
 
-        async def life() -> Outcome:
-            await provider.send_one(MESSAGE)
-            await asyncio.to_thread(wait_until, lambda: len(broker.connects) == 2)
-            outcome = await provider.send_one(MESSAGE)
-            await provider.aclose()
-            return outcome
-
-        outcome = asyncio.run(life())
-
-    assert outcome.kind is OutcomeKind.ACCEPTED
+    assert len(broker.connects) == 2
 
 
 def test_has_a_client_id_of_its_own_in_each_process(broker: ScriptedBroker) -> None:
@@ -316,10 +315,53 @@ def test_reads_the_url(url: str, broker: Broker) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://b", "mqtt://", "b:1883", "mqtt://b:seventy", "mqtt://b:99999", "mqtt://u:hunter2@b/topic", "mqtt://b?x"],
+    [
+        "http://b",
+        "mqtt://",
+        "b:1883",
+        "mqtt://b:seventy",
+        "mqtt://b:99999",
+        "mqtt://u:hunter2@b/topic",
+        "mqtt://b?x",
+        "mqtt://[::1",
+        "mqtt://" + "x" * 99,
+    ],
 )
 def test_names_the_variable_of_a_url_that_it_cannot_read(url: str) -> None:
     with pytest.raises(ConfigError, match="MQTT_URL") as caught:
         mqtt(url)
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_sends_over_tls() -> None:
+    with ScriptedBroker(tls=server_tls()) as broker:
+        outcomes = send(mqtt(broker.url, ca_file=authority().ca_file), [MESSAGE] * 150)
+
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.ACCEPTED}
+    assert len(broker.published) == 150
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_takes_an_untrusted_certificate_for_our_own_fault() -> None:
+    with ScriptedBroker(tls=server_tls()) as broker:
+        [outcome] = send(mqtt(broker.url), [MESSAGE])
+    gc.collect()  # paho leaves the socket of a failed handshake to it, which warns
+
+    assert (outcome.kind, outcome.code) == (OutcomeKind.MISCONFIGURED, "certificate")
+
+
+def test_names_the_variable_of_a_certificate_file_that_it_cannot_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MQTT_CA_FILE"):
+        mqtt("mqtts://127.0.0.1", ca_file=str(tmp_path / "missing.pem"))
+
+
+@pytest.mark.parametrize("address", ["till-1", "agent:0.1_A/x"])
+def test_takes_a_client_id_for_an_address(address: str) -> None:
+    mqtt("mqtt://b").check_address(address)
+
+
+@pytest.mark.parametrize("address", ["", " ", "a b", "a\n", "x" * 256])
+def test_refuses_what_is_no_client_id(address: str) -> None:
+    with pytest.raises(ValueError, match="client id"):
+        mqtt("mqtt://b").check_address(address)

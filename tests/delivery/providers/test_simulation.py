@@ -12,8 +12,8 @@ from delivery.outcomes import Outcome, OutcomeKind
 from delivery.providers import simulation
 from delivery.providers.base import ConfigError
 from delivery.providers.simulation import PROFILES, Simulation
+from tests.delivery.mqtt import wait_until
 from tests.delivery.providers.ack_server import AckServer
-from tests.delivery.providers.conftest import wait_until
 from tests.delivery.providers.rig import MESSAGE, send
 
 INSTANT = {"profile": "ideal", "seed": 7, "answer_median_ms": 0, "median_ms": 0}

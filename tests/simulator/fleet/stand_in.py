@@ -1,6 +1,8 @@
 """The part of the product's HTTP API that a fleet uses, in memory, on a real socket, with faults on demand."""
 
+import asyncio
 from collections import Counter, defaultdict
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +24,7 @@ class StandIn:
         self.requests: Counter[str] = Counter()
         self.answers_with: list[tuple[str, int]] = []
         self.retry_after_s = 0
+        self.hangs = False
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -38,7 +41,7 @@ class StandIn:
                 web.post("/api/v1/jobs", self._job),
             ]
         )
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -48,6 +51,7 @@ class StandIn:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.hangs = False
         await self._runner.cleanup()
 
     def fails_with(self, status: int, path: str = "", *, times: int = 1) -> None:
@@ -57,6 +61,8 @@ class StandIn:
     @web.middleware
     async def _fault(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.requests[request.path.removeprefix("/api/v1")] += 1
+        while self.hangs:  # noqa: ASYNC110  (until the caller gives up)
+            await asyncio.sleep(0.05)
         for index, (path, status) in enumerate(self.answers_with):
             if request.path.endswith(path):
                 del self.answers_with[index]
@@ -75,7 +81,7 @@ class StandIn:
         asked = await request.json()
         if asked["bootstrap_key"] != BOOTSTRAP_KEY:
             return refusal(401)
-        device_id, api_key = f"device-{len(self.devices) + 1}", f"hp_{len(self.devices) + 1}"
+        device_id, api_key = f"device-{token_hex(4)}", f"hp_{token_hex(4)}"  # brokers remember ids from test to test
         for known_id, device in self.devices.items():
             if (device["site_id"], device["device_name"]) == (asked["site_id"], asked["device_name"]):
                 if device["used"]:
