@@ -53,13 +53,13 @@ def free_ports_in_a_row(count: int) -> int:
             return base
 
 
-def test_a_fault_is_injected_listed_and_cleared(tmp_path: Path) -> None:
-    with running(PushServices(home=tmp_path)) as services:
-        injected = fault(tmp_path, "fcm", "503", "--retry-after", "30", "--share", "1.0", "--for", "120")
+def test_a_fault_is_injected_listed_and_cleared(home: Path) -> None:
+    with running(PushServices(home=home)) as services:
+        injected = fault(home, "fcm", "503", "--retry-after", "30", "--share", "1.0", "--for", "120")
         with Https(services.fcm.url, services.fcm.ca_file) as client:
             reply = client.post(f"/v1/projects/{services.fcm.project_id}/messages:send")
-        listed = fault(tmp_path, "list")
-        cleared = fault(tmp_path, "clear")
+        listed = fault(home, "list")
+        cleared = fault(home, "clear")
 
     assert injected.endswith(": fcm 503 for 120 s\n")
     assert (reply.status, reply.headers["retry-after"]) == (503, "30")
@@ -67,14 +67,14 @@ def test_a_fault_is_injected_listed_and_cleared(tmp_path: Path) -> None:
     assert cleared == "ended: 1\n"
 
 
-def test_clears_one_fault_or_those_of_one_service(tmp_path: Path) -> None:
-    with running(PushServices(home=tmp_path)):
-        numbers = [fault(tmp_path, name, "hang").split()[1].rstrip(":") for name in ("fcm", "fcm", "apns", "wns")]
+def test_clears_one_fault_or_those_of_one_service(home: Path) -> None:
+    with running(PushServices(home=home)):
+        numbers = [fault(home, name, "hang").split()[1].rstrip(":") for name in ("fcm", "fcm", "apns", "wns")]
 
-        fault(tmp_path, "clear", numbers[0])
-        fault(tmp_path, "clear", "apns")
+        fault(home, "clear", numbers[0])
+        fault(home, "clear", "apns")
 
-        left = [line.split()[1] for line in fault(tmp_path, "list").splitlines()]
+        left = [line.split()[1] for line in fault(home, "list").splitlines()]
     assert left == [f"number={numbers[1]}", f"number={numbers[3]}"]
 
 
@@ -86,9 +86,9 @@ def test_clears_one_fault_or_those_of_one_service(tmp_path: Path) -> None:
         (("fcm", "goaway"), "goaway needs limit"),
     ],
 )
-def test_says_what_is_wrong_with_a_fault(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    with running(PushServices(home=tmp_path)), pytest.raises(CommandError, match=words):
-        fault(tmp_path, *arguments)
+def test_says_what_is_wrong_with_a_fault(home: Path, arguments: tuple[str, ...], words: str) -> None:
+    with running(PushServices(home=home)), pytest.raises(CommandError, match=words):
+        fault(home, *arguments)
 
 
 def test_says_that_no_services_run(tmp_path: Path) -> None:
