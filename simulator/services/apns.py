@@ -87,9 +87,12 @@ class EmulatedApns(EmulatedService):
     def new_address(self) -> str:
         return secrets.token_hex(32)
 
+    def key_of(self, address: str) -> str:
+        return address.lower()
+
     def address_of(self, request: Request) -> str | None:
         match = PATH.fullmatch(request.path)
-        return match[1].lower() if match else ""
+        return self.key_of(match[1]) if match else ""
 
     def judge(self, request: Request) -> Accepted | Answer:
         reason = check_route(request) or self._check_token(request) or self._check_topic(request)
