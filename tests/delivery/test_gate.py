@@ -7,6 +7,7 @@ from django.conf import LazySettings
 
 from delivery import breaker, clocks, gate, guard, results, sweeps
 from delivery.models import Alert, Channel, ProviderState, PushNotificationLog
+from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from tests import races
 from tests.delivery.rows import a_channel, a_device, messages
@@ -217,10 +218,19 @@ def test_a_device_that_registered_again_after_its_address_went_keeps_its_channel
     assert results._gone([attempt]) == {row.channel_id: "Unregistered"}
 
 
-def _claimed(row: PushNotificationLog) -> results.Claimed:
+def _claimed(row: PushNotificationLog) -> Claimed:
     assert row.channel_id is not None
     assert row.job_id is not None
-    fields = ("id", "message_id", "device_id", "job_id", "channel_id", "provider", "credential", "priority")
-    return results.Claimed(
-        *(getattr(row, name) for name in fields), attempt_count=1, created_at=row.created_at, expires_at=row.expires_at
+    return Claimed(
+        id=row.pk,
+        message_id=row.message_id,
+        device_id=row.device_id,
+        job_id=row.job_id,
+        channel_id=row.channel_id,
+        provider=row.provider,
+        credential=row.credential,
+        priority=row.priority,
+        attempt_count=1,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
     )
