@@ -49,8 +49,10 @@ def test_a_variable_that_nobody_set_is_refused() -> None:
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with subprocess.Popen(command, env={supervision.RUN: str(tmp_path)}) as process:
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, env={supervision.RUN: str(tmp_path)}, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before, its environment may not be there yet
         yield process
         process.kill()
 
