@@ -132,7 +132,7 @@ def alone() -> Iterator[None]:
 def stop_what_was_left() -> None:
     if left := supervision.leftovers(VAR):
         say(f"An earlier run was killed and left {len(left)} processes; stopping them ...")
-        took_s = supervision.stop_leftovers(left)
+        took_s = supervision.stop_leftovers(VAR)
         say(f"stopped in {took_s:.1f} s")
     old_sockets = VAR / "sockets"
     if old_sockets.is_symlink():
