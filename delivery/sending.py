@@ -48,8 +48,11 @@ def send_batch(provider: str) -> int:
 
 
 def send_alone(provider: str) -> int:
-    """Send one row whose last holder died, with no other row at risk."""
-    return _send(provider, _claim_lost)
+    """Send one row whose last holder died, with no other row at risk; then wake a worker for the next such row."""
+    sent = _send(provider, _claim_lost)
+    if sent:
+        hints.wake_sender_alone(provider)
+    return sent
 
 
 def _send(name: str, claim: Any) -> int:

@@ -260,6 +260,21 @@ def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
     assert (row.status, row.attempt_count) == ("sent", 2)
 
 
+def test_a_row_that_was_sent_alone_wakes_a_worker_for_the_next(scripted: type[Scripted], broker: Redis) -> None:
+    messages(2)
+    claim(uuid4())
+    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    sweeps.release_lost()
+    broker.flushdb()
+
+    woken = []
+    while sending.send_alone("simulation"):
+        woken.append(broker.llen("push.simulation"))
+
+    assert woken == [1, 2]
+    assert set(PushNotificationLog.objects.values_list("status", flat=True)) == {"sent"}
+
+
 def test_an_ack_that_overtakes_the_result_keeps_the_message_delivered(scripted: type[Scripted]) -> None:
     [row] = messages()
     PushNotificationLog.objects.filter(pk=row.pk).update(status="pending")
