@@ -26,7 +26,7 @@ def fan_out_chunk() -> int:
         job = Job.objects.to_fan_out().select_for_update(skip_locked=True).first()
         if job is None:
             return 0
-        devices = list(_targeted(job)[: settings.FANOUT_CHUNK])
+        devices = _next_devices(job)
         rows = write_rows(job, devices)
         if devices:
             Job.objects.advance(job.job_id, from_cursor=job.cursor, to_cursor=devices[-1].pk)
@@ -76,23 +76,27 @@ def available() -> frozenset[tuple[str, str]]:
     return frozenset(can_send - gate.long_closed(clocks.db_now()))
 
 
-def _targeted(job: Job) -> QuerySet[Device]:
-    """The devices of the job behind its cursor, as they match now, in key order."""
-    target: dict[str, Any] = job.target
+def targeted(target: Mapping[str, Any], reach: Sequence[str] | None) -> QuerySet[Device]:
+    """The devices that any list of the target names, or all, within the caller's reach (site ids; None: everywhere)."""
     named = Q()
     if not target.get("all"):
-        for field_name, key in (
+        for field, key in (
             ("site_id", "sites"),
             ("segment", "segments"),
             ("device_id", "devices"),
             ("owner_id", "users"),
         ):
             if target.get(key):
-                named |= Q(**{f"{field_name}__in": target[key]})
-    devices = Device.objects.filter(named, pk__gt=job.cursor, pk__lte=job.last_device)
-    if job.reach is not None:
-        devices = devices.filter(site_id__in=job.reach)
-    return devices.order_by("pk").only("id", "device_id", "site_id", "capabilities", "lifecycle", "key_hash")
+                named |= Q(**{f"{field}__in": target[key]})
+    within = Q() if reach is None else Q(site_id__in=reach)
+    return Device.objects.filter(named & within)
+
+
+def _next_devices(job: Job) -> list[Device]:
+    """The devices of the job behind its cursor, as they match now, in key order."""
+    behind = targeted(job.target, job.reach).filter(pk__gt=job.cursor, pk__lte=job.last_device).order_by("pk")
+    fields = ("id", "device_id", "site_id", "capabilities", "lifecycle", "key_hash")
+    return list(behind.only(*fields)[: settings.FANOUT_CHUNK])
 
 
 def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence[routing.Way]:

@@ -49,6 +49,11 @@ class DeviceAdmin(RecordAdmin[Device]):
         asked_at = Value(clocks.db_now(), output_field=DateTimeField())
         return super().get_queryset(request).annotate(asked_at=asked_at).prefetch_related("channels")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
+        """Moving a device moves who may send to it: not for a technician of one of the two sites."""
+        fixed = tuple(self.readonly_fields)
+        return fixed if getattr(request.user, "is_superuser", False) else (*fixed, "site", "owner")
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Device], search_term: str
     ) -> tuple[QuerySet[Device], bool]:

@@ -41,8 +41,9 @@ class SiteAdmin(AuditedAdmin[Site]):
         return sites if getattr(request.user, "is_superuser", False) else sites.filter(technicians=request.user.pk)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Site | None = None) -> tuple[str, ...]:
-        """Devices and messages name their site by its id: it stays."""
-        return ("site_id", *self.readonly_fields) if obj else self.readonly_fields
+        """Devices and messages name their site by its id: it stays. Who looks after it is not for themselves to say."""
+        fixed = ("site_id", *self.readonly_fields) if obj else tuple(self.readonly_fields)
+        return fixed if getattr(request.user, "is_superuser", False) else (*fixed, "technicians")
 
     def has_delete_permission(self, request: HttpRequest, obj: Site | None = None) -> bool:
         return False

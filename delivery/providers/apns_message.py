@@ -21,6 +21,7 @@ from delivery.providers.base import Message, flat, overrides
 
 MAX_STORED_S = 30 * 86400
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _PRIORITIES = {Priority.CRITICAL: "10", Priority.HIGH: "10", Priority.NORMAL: "5", Priority.LOW: "1"}
 _BACKGROUND_PRIORITY = "5"
 _SHOWN = ("title", "subtitle", "body", "badge", "sound")
@@ -33,16 +34,18 @@ def payload(message: Message) -> bytes:
     """The JSON body: `aps` for the system, and the flat keys of the wire contract for the app."""
     own = overrides(message, "apns")
     message = _for_apple(message)
-    content = message.content
+    aps = {"content-available": 1} if is_background(message) else _shown(message.content)
+    body = {**flat(message), "aps": {**aps, **_mapping(own.get("aps"))}}
+    return _json(body).encode("utf-8", errors="replace")
+
+
+def _shown(content: Mapping[str, Any]) -> dict[str, Any]:
     aps = {name: content[key] for key, name in _APS_KEYS.items() if content.get(key) is not None}
-    if is_background(message):
-        aps = {"content-available": 1}
-    elif alert := {key: content[key] for key in ("title", "subtitle", "body") if content.get(key)}:
+    if alert := {key: content[key] for key in ("title", "subtitle", "body") if content.get(key)}:
         aps["alert"] = alert
     if content.get("image"):
         aps["mutable-content"] = 1
-    body = {**flat(message), "aps": {**aps, **_mapping(own.get("aps"))}}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", errors="replace")
+    return aps
 
 
 def headers(message: Message, topic: str) -> dict[str, str]:

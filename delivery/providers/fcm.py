@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.base import ConfigError, Message, Provider
 from delivery.providers.blame import Blame
-from delivery.providers.fcm_message import body, limited_text
+from delivery.providers.fcm_message import body, encoded, limited_text
 from delivery.providers.fcm_token import AccessToken, ServiceAccount
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
 
@@ -137,7 +137,7 @@ class Fcm(Provider):
         if not _ADDRESS.fullmatch(message.address):
             return _refused("malformed_address", "An FCM registration token has no spaces and at most 4096 characters.")
         built = body(message)
-        content = json.dumps(built, ensure_ascii=False, separators=(",", ":")).encode("utf-8", errors="replace")
+        content = encoded(built)
         if len(content) > self.max_payload_bytes and (size_bytes := len(limited_text(built))) > self.max_payload_bytes:
             return _refused("payload_too_large", f"{size_bytes} bytes; FCM takes {self.max_payload_bytes}.")
         try:

@@ -19,6 +19,7 @@ from delivery.providers.base import Message, flat, overrides
 MAX_TTL_S = 2_419_200
 NATIVE = ("notification", "android", "apns", "webpush", "fcmOptions")
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _URGENT = (Priority.CRITICAL, Priority.HIGH)
 _URGENCIES = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.NORMAL: "normal", Priority.LOW: "low"}
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -27,15 +28,17 @@ _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 def body(message: Message) -> dict[str, Any]:
     """The request body. With nothing to show, or `data_only`, the app gets the data and no notification is made."""
     own = overrides(message, "fcm")
-    content = {**message.content, **{key: value for key, value in own.items() if key not in NATIVE}}
-    message = replace(message, content=content)
-    built = {
+    if own:
+        content = {**message.content, **{key: value for key, value in own.items() if key not in NATIVE}}
+        message = replace(message, content=content)
+    native: dict[str, Any] = {
         "notification": notification(message),
         "android": android(message),
         "apns": apns(message),
         "webpush": webpush(message),
     }
-    native = _merged(built, {key: value for key, value in own.items() if key in NATIVE})
+    if own:
+        native = _merged(native, {key: value for key, value in own.items() if key in NATIVE})
     return {
         "message": {
             "token": message.address,
@@ -43,6 +46,11 @@ def body(message: Message) -> dict[str, Any]:
             **{key: value for key, value in native.items() if value},
         }
     }
+
+
+def encoded(built: Mapping[str, Any]) -> bytes:
+    """The body as it travels. A lone surrogate, which no JSON may carry, becomes a question mark."""
+    return _json(built).encode("utf-8", errors="replace")
 
 
 def limited_text(built: Mapping[str, Any]) -> bytes:
@@ -110,4 +118,4 @@ def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any
 
 def _text(value: Any) -> str:
     """FCM takes strings only: what is none travels as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, str) else _json(value)

@@ -135,7 +135,7 @@ class Http:
                 .body_bytes(content)
                 .timeout(timedelta(seconds=max(left_s, 0.001)))
             ).build_streamed()
-            async with asyncio.timeout(left_s + 1), request as response:
+            async with request as response:
                 body = bytes(await response.body_reader.read(self._max_answer_bytes + 1) or b"")
                 return Answer(
                     status=response.status,

@@ -270,3 +270,34 @@ def test_progress_parts_sum_to_what_is_targeted(backend: APIClient) -> None:
     assert progress["targeted"] == sum(progress[part] for part in jobs.PARTS)
     reasons = set(PushNotificationLog.objects.filter(status="skipped").values_list("error_code", flat=True))
     assert reasons == {"device_retired", "no_channel"}
+
+
+def test_what_a_provider_would_refuse_is_refused_when_it_is_ordered(backend: APIClient) -> None:
+    a_channel(a_device("till-1"), "simulation")
+    push = {"title": "x", "data": {"text": "x" * 5000}}
+
+    answer = backend.post(JOBS, order(push_notification=push))
+
+    assert (answer.status_code, Job.objects.count()) == (422, 0)
+    assert "simulation sends it, which takes 4096" in answer.json()["detail"]["push_notification"][0]
+
+
+def test_what_only_larger_providers_carry_is_accepted(backend: APIClient) -> None:
+    a_channel(a_device("till-1"), "mqtt")
+    push = {"title": "x", "data": {"text": "x" * 5000}}
+
+    assert backend.post(JOBS, order(push_notification=push)).status_code == 202
+
+
+def test_a_provider_is_named_by_any_of_its_spellings(backend: APIClient) -> None:
+    push = {"title": "x", "platforms": {"fcm_linux": {"title": "y"}}}
+
+    backend.post(JOBS, order(push_notification=push))
+
+    assert Job.objects.get().payload["platforms"] == {"fcm": {"title": "y"}}
+
+
+def test_an_unknown_platform_is_refused(backend: APIClient) -> None:
+    push = {"title": "x", "platforms": {"pigeon": {}}}
+
+    assert backend.post(JOBS, order(push_notification=push)).status_code == 422

@@ -19,6 +19,7 @@ from tests.processes import ROOT, Process, free_port, spawn, url_answers
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 READY_S = 120.0
+"""Generous: a dozen processes start at once, on a machine that may have other work."""
 
 
 class Copy:
@@ -54,7 +55,7 @@ class Copy:
     def end(self) -> None:
         for launcher in self.launchers:
             if launcher.alive:
-                launcher.stop()
+                launcher.stop(timeout_s=READY_S)
         if left := supervision.leftovers(self.var):
             supervision.stop_leftovers(left)
         if (self.var / "sockets").is_symlink():
@@ -98,23 +99,23 @@ def test_its_keys_are_for_its_owner_only(running: Copy) -> None:
 
 def test_every_child_comes_back_after_a_kill(running: Copy) -> None:
     launcher = running.launchers[0]
-    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile())
+    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile(), READY_S)
 
     for name, pid in running.children().items():
         psutil.Process(pid).kill()
-        launcher.wait_for(f"{name} again", partial(running.replaced, name, pid))
+        launcher.wait_for(f"{name} again", partial(running.replaced, name, pid), READY_S)
 
-    launcher.wait_for_url(f"http://127.0.0.1:{running.port}/livez")
+    launcher.wait_for_url(f"http://127.0.0.1:{running.port}/livez", READY_S)
 
 
 def test_a_killed_supervisor_is_started_again_with_all_children(running: Copy) -> None:
     launcher = running.launchers[0]
-    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile())
+    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile(), READY_S)
     before = set(running.children().values())
 
     psutil.Process(int((running.var / "supervisord.pid").read_text())).kill()
 
-    launcher.wait_for_line("The supervisor ended")
+    launcher.wait_for_line("The supervisor ended", READY_S)
     launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile(), READY_S)
     assert not before & set(running.children().values())
 
@@ -145,7 +146,7 @@ def test_it_ends_without_a_trace_and_starts_again_on_the_same_data(often_started
     launcher = often_started.start()
     sockets = (often_started.var / "sockets").readlink()
 
-    launcher.stop(number)
+    launcher.stop(number, READY_S)
 
     assert supervision.leftovers(often_started.var) == []
     assert not sockets.exists()

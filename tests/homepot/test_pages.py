@@ -1,10 +1,12 @@
 """What answers outside the API's own views: errors, health, documentation."""
 
 import re
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.management import call_command
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from django.test import Client
@@ -131,6 +133,10 @@ def test_the_documentation_has_nothing_inline(client: Client, address: str) -> N
     assert "unsafe" not in response.headers["Content-Security-Policy"]
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page)
     assert all(source.startswith("/") for source in re.findall(r'(?:src|href)="([^"]*)"', page))
+
+
+def test_the_schema_is_generated_without_a_warning(tmp_path: Path) -> None:
+    call_command("spectacular", file=str(tmp_path / "schema.yml"), validate=True, fail_on_warn=True)
 
 
 def test_the_schema_names_every_address(client: Client) -> None:

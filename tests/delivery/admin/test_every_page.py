@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from delivery.admin.paging import NewestFirst
+from delivery.models import Device, Site
 from delivery.models.keys import key_hash
 from tests.delivery.admin.conftest import ADDRESS, BACKEND, KEY
 
@@ -84,6 +85,19 @@ def test_a_technician_sees_nothing_of_other_sites(technician: User) -> None:
 
         assert client.get(reverse(f"{name}_change", args=[row.pk])).status_code == 302
         assert "0 " in client.get(reverse(f"{name}_changelist")).content.decode().split("Pages")[1][:200]
+
+
+def test_a_technician_cannot_move_a_device_to_another_site(technician: User, site: Site, till: Device) -> None:
+    site.technicians.add(technician)
+    Site.objects.create(site_id="elsewhere")
+    client = Client()
+    client.force_login(technician, backend=BACKEND)
+    form = {"name": "Till 8", "site": "elsewhere", "channels-TOTAL_FORMS": "0", "channels-INITIAL_FORMS": "0"}
+
+    client.post(reverse("admin:delivery_device_change", args=[till.pk]), form)
+
+    till.refresh_from_db()
+    assert (till.name, till.site_id) == ("Till 8", "berlin-mitte")
 
 
 def test_long_lists_are_never_counted_in_full(admin: Client) -> None:

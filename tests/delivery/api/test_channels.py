@@ -121,6 +121,19 @@ def test_one_subscription_in_two_spellings_is_one_channel(as_device: APIClient) 
     assert codes == [201, 200]
 
 
+def test_a_push_finds_a_subscription_in_any_spelling(
+    as_device: APIClient, as_technician: APIClient, technician: User
+) -> None:
+    put(as_device, SUBSCRIPTION, "web_push")
+    spaced = SUBSCRIPTION.replace(",", " , ")
+
+    response = as_technician.post(
+        "/api/v1/push/send", {"platform": "webpush", "device_token": spaced, "title": "T", "body": "B"}
+    )
+
+    assert response.json()["success"] is True
+
+
 @pytest.mark.parametrize(
     "capabilities",
     [

@@ -1,8 +1,11 @@
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from django.contrib.auth.models import User
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -125,3 +128,40 @@ def test_says_that_web_push_is_not_configured(anybody: APIClient, settings: Sett
 
     assert response.status_code == 503
     assert response.json() == {"detail": "Web Push is not configured on this server", "status_code": 503}
+
+
+def test_tells_browsers_the_key_to_subscribe_with(anybody: APIClient, settings: Settings) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    settings.PROVIDERS = {"web_push": {"default": {"private_key": pem, "subject": "mailto:ops@homepot.example"}}}
+
+    response = anybody.get("/api/v1/push/vapid-public-key")
+
+    assert response.status_code == 200
+    assert response.json().keys() == {"publicKey", "platform", "timestamp"}
+    assert response.json()["publicKey"] == base64.urlsafe_b64encode(point).decode().rstrip("=")
+    assert response.json()["platform"] == "web_push"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://127.0.0.1/x",
+        "https://evil.example/x",
+        "https://updates.push.services.mozilla.com:8443/x",
+        "https://[::1]/x",
+    ],
+)
+def test_where_web_push_is_configured_an_endpoint_elsewhere_is_400(
+    as_customer: APIClient, settings: Settings, endpoint: str
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    settings.PROVIDERS = {"web_push": {"default": {"private_key": pem, "subject": "mailto:ops@homepot.example"}}}
+    subscription = {"endpoint": endpoint, "keys": {"p256dh": "BP", "auth": "ab"}}
+
+    response = as_customer.post(URL, body(device_token=json.dumps(subscription)))
+
+    assert response.status_code == 400
+    assert "the URL" in response.json()["detail"]
