@@ -57,7 +57,7 @@ class Api:
 
         def arrived() -> bool:
             job.update(self.get(f"/jobs/{job_id}"))
-            return job["status"] == status
+            return bool(job["status"] == status)
 
         wait_until(arrived, f"job {status}", timeout_s, lambda: job)
         return job

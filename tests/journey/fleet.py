@@ -40,7 +40,7 @@ class Fleet:
             "--ack-batch": ack_batch,
             "--var": self.folder,
         }
-        command = [PYTHON, "manage.py", "fleet", "--register-directly"]
+        command: list[str | Path] = [PYTHON, "manage.py", "fleet", "--register-directly"]
         command += [str(part) for option in options.items() for part in option]
         env = {**production.env, "SIMULATOR": "1"}
         self.process: Process = spawn(name, command, folder=production.folder, env=env)

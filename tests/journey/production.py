@@ -71,7 +71,7 @@ class Production:
 
     def manage(self, *arguments: str, **env: str) -> str:
         """Run a management command to its end; its output."""
-        command = [PYTHON, "manage.py", *arguments]
+        command: list[str | Path] = [PYTHON, "manage.py", *arguments]
         return spawn(f"manage-{arguments[0]}", command, folder=self.folder, env={**self.env, **env}).finish(120)
 
     def start(self, name: str, *, instance: str = "") -> Process:
