@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
-
+from delivery import credentials
 from delivery.providers import canonical_name, get_push_provider, known_names
 from delivery.providers.base import ConfigError
 
 MAX_ADDRESS_CHARS = 4096
 VISIBLE = re.compile(r"[\x21-\x7e]+")
 HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){16,100}")
-MQTT_CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+MQTT_CLIENT_ID = re.compile(r"[\x21-\x7e]{1,255}")
 BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 
 PROVIDER_OF_OS = (
@@ -60,7 +59,7 @@ def read(provider: str, address: str) -> str:
     if not address or len(address) > MAX_ADDRESS_CHARS:
         raise BadAddress(f"an address has 1 to {MAX_ADDRESS_CHARS} characters")
     stored = FORMS.get(provider, _visible)(address)
-    config = settings.PROVIDERS.get(provider, {}).get("default")
+    config = credentials.configured().get(provider, {}).get("default")
     if config is not None:
         _ask_provider(provider, config, stored)
     return stored
@@ -97,7 +96,7 @@ def _apns(address: str) -> str:
 
 def _mqtt(address: str) -> str:
     if not MQTT_CLIENT_ID.fullmatch(address):
-        raise BadAddress("an MQTT client id has 1 to 100 letters, digits and _ . : -")
+        raise BadAddress("an MQTT client id has 1 to 255 visible ASCII characters")
     return address
 
 
@@ -143,7 +142,7 @@ def _https_host(url: str) -> str:
 
 def _own_service(provider: str, url: str) -> bool:
     """An origin that the operator allowed: the emulated services, for one."""
-    allowed = settings.PROVIDERS.get(provider, {}).get("default", {}).get("allow_origins") or ()
+    allowed = credentials.configured().get(provider, {}).get("default", {}).get("allow_origins") or ()
     origins = allowed.split(",") if isinstance(allowed, str) else allowed
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}" in [origin.strip() for origin in origins]

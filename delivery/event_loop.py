@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from delivery import credentials
 from delivery.providers import get_push_provider
 from delivery.providers.base import Provider
 
@@ -21,7 +22,7 @@ START_S = 15.0
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
-_providers: dict[tuple[str, str], Provider] = {}
+_providers: dict[tuple[str, str], tuple[object, Provider]] = {}
 _pid = 0
 
 
@@ -42,14 +43,20 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def provider_for(name: str, credential: str, config: dict[str, Any]) -> Provider:
-    """The process's one instance for this credential, started. `ConfigError` where the settings do not suffice."""
+    """The process's one instance for this credential, started; a new one where its settings or files changed.
+
+    `ConfigError` where the settings do not suffice.
+    """
     running_loop()
-    key = (name, credential)
-    provider = _providers.get(key)
-    if provider is None:
-        provider = get_push_provider(name, config)
-        submit(provider.start()).result(START_S)
-        _providers[key] = provider
+    state = credentials.fingerprint(config)
+    before = _providers.get((name, credential))
+    if before is not None and before[0] == state:
+        return before[1]
+    provider = get_push_provider(name, config)
+    submit(provider.start()).result(START_S)
+    _providers[name, credential] = (state, provider)
+    if before is not None:
+        submit(before[1].aclose()).result(START_S)
     return provider
 
 
@@ -58,5 +65,5 @@ def close(grace_s: float = 10.0) -> None:
     if _loop is None or _pid != os.getpid():
         return
     while _providers:
-        _, provider = _providers.popitem()
+        _, (_, provider) = _providers.popitem()
         submit(provider.aclose()).result(grace_s)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from delivery import clocks, hints, routing
+from delivery import clocks, credentials, gate, hints, routing
 from delivery.models import Channel, Device, Job, PushNotificationLog
 from delivery.models.device import Lifecycle
 from delivery.models.keys import new_message_id
@@ -26,7 +26,7 @@ def fan_out_chunk() -> int:
         job = Job.objects.to_fan_out().select_for_update(skip_locked=True).first()
         if job is None:
             return 0
-        devices = list(_targeted(job)[: settings.FANOUT_CHUNK])
+        devices = _next_devices(job)
         rows = write_rows(job, devices)
         if devices:
             Job.objects.advance(job.job_id, from_cursor=job.cursor, to_cursor=devices[-1].pk)
@@ -44,7 +44,8 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
     if not devices:
         return []
     ways = usable_ways([device.pk for device in devices])
-    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk])) for device in devices]
+    can_send = available()
+    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk]), can_send) for device in devices]
     PushNotificationLog.objects.insert_rows(
         rows,
         job_id=job.job_id,
@@ -70,36 +71,40 @@ def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way
 
 
 def available() -> frozenset[tuple[str, str]]:
-    """Every (provider, credential) that is configured here."""
-    providers: dict[str, dict[str, Any]] = settings.PROVIDERS
-    return frozenset((name, credential) for name, credentials in providers.items() for credential in credentials)
+    """Every (provider, credential) that can be used here and has not been closed for long."""
+    can_send = {(provider, name) for provider, named in credentials.usable().items() for name in named}
+    return frozenset(can_send - gate.long_closed(clocks.db_now()))
 
 
-def _targeted(job: Job) -> QuerySet[Device]:
-    """The devices of the job behind its cursor, as they match now, in key order."""
-    target: dict[str, Any] = job.target
+def targeted(target: Mapping[str, Any], reach: Sequence[str] | None) -> QuerySet[Device]:
+    """The devices that any list of the target names, or all, within the caller's reach (site ids; None: everywhere)."""
     named = Q()
     if not target.get("all"):
-        for field_name, key in (
+        for field, key in (
             ("site_id", "sites"),
             ("segment", "segments"),
             ("device_id", "devices"),
             ("owner_id", "users"),
         ):
             if target.get(key):
-                named |= Q(**{f"{field_name}__in": target[key]})
-    devices = Device.objects.filter(named, pk__gt=job.cursor, pk__lte=job.last_device)
-    if job.reach is not None:
-        devices = devices.filter(site_id__in=job.reach)
-    return devices.order_by("pk").only("id", "device_id", "site_id", "capabilities", "lifecycle", "key_hash")
+                named |= Q(**{f"{field}__in": target[key]})
+    within = Q() if reach is None else Q(site_id__in=reach)
+    return Device.objects.filter(named & within)
+
+
+def _next_devices(job: Job) -> list[Device]:
+    """The devices of the job behind its cursor, as they match now, in key order."""
+    behind = targeted(job.target, job.reach).filter(pk__gt=job.cursor, pk__lte=job.last_device).order_by("pk")
+    fields = ("id", "device_id", "site_id", "capabilities", "lifecycle", "key_hash")
+    return list(behind.only(*fields)[: settings.FANOUT_CHUNK])
 
 
 def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence[routing.Way]:
     return [way for way in ways if way.channel_id == channel_id] or ways
 
 
-def _row(device: Device, ways: Sequence[routing.Way]) -> NewRow:
-    way = routing.first_way(ways, device.capabilities, available())
+def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[str, str]]) -> NewRow:
+    way = routing.first_way(ways, device.capabilities, can_send)
     skipped = ""
     if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
         skipped = f"device_{device.lifecycle}"

@@ -1,31 +1,171 @@
-"""Which credentials may send now. A row behind a closed gate waits unclaimed and uses up no attempt."""
+"""How many messages a credential may send now. A row behind a closed gate waits unclaimed and uses up no attempt."""
 
-from collections.abc import Iterable
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.core.cache import caches
+
+from delivery import breaker
 from delivery.models import ProviderState
-from delivery.models.provider_state import Breaker
+from delivery.models.alert import Alert
+from delivery.models.provider_state import NOT_CLOSED
+from delivery.outcomes import Outcome, OutcomeKind
+
+log = logging.getLogger(__name__)
+
+LONG_CLOSED = timedelta(seconds=30)
+"""A gate that has been closed for longer sends new messages to their next channel."""
+MISCONFIGURED_WAIT_S = 60.0
+SLOWEST_PER_S = 1.0
+FASTER_EVERY_S = 30.0
+UNLIMITED_PER_S = 10_000.0
+"""A slowed rate that has grown beyond this is no limit any more."""
+
+_windows: dict[tuple[str, str], breaker.FailureWindow] = {}
+_sent_rates: dict[tuple[str, str], tuple[float, int]] = {}
+_seen: dict[tuple[str, str], ProviderState | None] = {}
+"""Each credential's state as this process saw it when it last asked for leave."""
 
 
-def open_credentials(provider: str, configured: Iterable[str], now: datetime) -> list[str]:
-    """The configured credentials of a provider that may send at this moment."""
-    waiting = set(
-        ProviderState.objects.filter(provider=provider, state=Breaker.OPEN, until__gt=now).values_list(
-            "credential", flat=True
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Leave to send this many messages; a probe is one message that finds out whether the provider is back."""
+
+    count: int
+    probe: bool = False
+
+
+def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: float | None = None) -> Pass:
+    """How many of `want` messages may go now; `full_per_s` is the credential's own limit."""
+    state = ProviderState.objects.filter(provider=provider, credential=credential).first()
+    _seen[provider, credential] = state
+    if state is None:
+        return _within(provider, credential, want, full_per_s)
+    if state.state in NOT_CLOSED:
+        probing = ProviderState.objects.filter(pk=state.pk).take_probe(
+            now=now, apart=timedelta(seconds=breaker.PROBE_APART_S)
         )
-    )
-    return [credential for credential in configured if credential not in waiting]
+        return Pass(min(1, want), probe=True) if probing else Pass(0)
+    rate = _slowed(state, now) or full_per_s
+    if state.recovering_since is not None:
+        rate = breaker.climbing_rate_per_s((now - state.recovering_since).total_seconds(), rate)
+    return _within(provider, credential, want, rate)
+
+
+def seen(provider: str, credential: str) -> ProviderState | None:
+    """The credential's state at the start of this process's present batch; None where it has none."""
+    return _seen.get((provider, credential))
+
+
+def long_closed(now: datetime) -> frozenset[tuple[str, str]]:
+    """The credentials behind which nothing should be queued up any more."""
+    found = ProviderState.objects.filter(state__in=NOT_CLOSED, opened_at__lte=now - LONG_CLOSED)
+    return frozenset(found.values_list("provider", "credential"))
+
+
+def learn(provider: str, credential: str, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """What these outcomes say about the credential as a whole: open, close or slow its gate.
+
+    Where all is well it asks the database nothing.
+    """
+    if not outcomes:
+        return
+    key = (provider, credential)
+    misconfigured = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.MISCONFIGURED]
+    throttled = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.THROTTLED]
+    failed = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.RETRY]
+    answered = len(outcomes) - len(failed) - len(misconfigured)
+    window = _windows.setdefault(key, breaker.FailureWindow())
+    window.note(failed=len(failed), total=len(outcomes), at_s=time.monotonic())
+    state = _seen.get(key)
+    if misconfigured:
+        why = misconfigured[0].detail or misconfigured[0].code
+        pause(provider, credential, why=why, now=now, seconds=MISCONFIGURED_WAIT_S)
+        Alert.objects.open_or_repeat("misconfigured", f"{provider}/{credential}", why, now)
+    elif state is not None and state.state in NOT_CLOSED:
+        _after_probe(state, failed, answered, now, window)
+    elif window.broken():
+        asked_s = [outcome.retry_after_s for outcome in failed if outcome.retry_after_s]
+        wait_s = breaker.wait_s(0, asked_s)
+        pause(provider, credential, why=_codes(failed), now=now, seconds=wait_s)
+        log.warning("breaker opened", extra={"provider": provider, "credential": credential, "why": _codes(failed)})
+    if throttled:
+        _slow_down(key, throttled, now)
+    _note_rate(key, len(outcomes))
 
 
 def pause(provider: str, credential: str, *, why: str, now: datetime, seconds: float) -> None:
-    """Send nothing with this credential for a while; a longer pause that stands already stays."""
-    until = now + timedelta(seconds=seconds)
-    state, created = ProviderState.objects.get_or_create(
-        provider=provider,
-        credential=credential,
-        defaults={"state": Breaker.OPEN, "until": until, "why": why[:200]},
-    )
-    if not created:
-        ProviderState.objects.filter(pk=state.pk).exclude(state=Breaker.OPEN, until__gte=until).update(
-            state=Breaker.OPEN, until=until, why=why[:200], changed_at=now
-        )
+    """Send nothing with this credential for a while."""
+    ProviderState.objects.of(provider, credential).open(until=now + timedelta(seconds=seconds), why=why, now=now)
+
+
+def _after_probe(
+    state: ProviderState, failed: Sequence[Outcome], answered: int, now: datetime, window: breaker.FailureWindow
+) -> None:
+    """A probe was answered: sending again. Or not: a longer wait."""
+    row = ProviderState.objects.filter(pk=state.pk)
+    if answered:
+        if row.close(now):
+            Alert.objects.close("misconfigured", f"{state.provider}/{state.credential}", now)
+            log.warning("breaker closed", extra={"provider": state.provider, "credential": state.credential})
+        window.forget()
+    else:
+        asked_s = [outcome.retry_after_s for outcome in failed if outcome.retry_after_s]
+        wait_s = breaker.wait_s(state.opened_times, asked_s)
+        row.open(until=now + timedelta(seconds=wait_s), why=_codes(failed), now=now)
+
+
+def _slow_down(key: tuple[str, str], throttled: Sequence[Outcome], now: datetime) -> None:
+    """Half of what this process sends, for every process, and nothing at all for as long as the provider asked."""
+    seen_per_s = _rate(key) * settings.SEND_PROCESSES
+    ProviderState.objects.of(*key).slow_down(max(SLOWEST_PER_S, seen_per_s / 2), now)
+    log.warning("slowed down", extra={"provider": key[0], "credential": key[1], "why": _codes(throttled)})
+
+
+def _slowed(state: ProviderState, now: datetime) -> float | None:
+    """The rate left after a throttle: it doubles every 30 s until it is no limit any more."""
+    if state.rate_per_s is None or state.slowed_at is None:
+        return state.rate_per_s
+    grown = state.rate_per_s * 2.0 ** ((now - state.slowed_at).total_seconds() / FASTER_EVERY_S)
+    return grown if grown < UNLIMITED_PER_S else None
+
+
+def _within(provider: str, credential: str, want: int, rate_per_s: float | None) -> Pass:
+    """Take from the credential's bucket of this second: shared by all processes, or a local share of it."""
+    if rate_per_s is None:
+        return Pass(want)
+    second = int(time.time())
+    key = f"gate:{provider}:{credential}:{second}"
+    try:
+        taken = _count("default", key, want)
+        most = max(1.0, rate_per_s)
+    except Exception as error:  # noqa: BLE001  (each cache has errors of its own; all mean that it is away)
+        log.warning("shared bucket away", extra={"why": type(error).__name__})
+        taken = _count("local", key, want)
+        most = max(1.0, rate_per_s / settings.SEND_PROCESSES)
+    return Pass(max(0, min(want, int(most) - (taken - want))))
+
+
+def _count(cache: str, key: str, want: int) -> int:
+    caches[cache].add(key, 0, timeout=5)
+    return int(caches[cache].incr(key, want))
+
+
+def _note_rate(key: tuple[str, str], count: int) -> None:
+    since_s, seen = _sent_rates.get(key, (time.monotonic(), 0))
+    if time.monotonic() - since_s > breaker.WINDOW_S:
+        since_s, seen = time.monotonic() - 1.0, 0
+    _sent_rates[key] = (since_s, seen + count)
+
+
+def _rate(key: tuple[str, str]) -> float:
+    since_s, seen = _sent_rates.get(key, (time.monotonic(), 0))
+    return seen / max(1.0, time.monotonic() - since_s)
+
+
+def _codes(outcomes: Sequence[Outcome]) -> str:
+    return ", ".join(sorted({outcome.code for outcome in outcomes}))[:200]

@@ -15,9 +15,9 @@ from uuid import UUID
 from django.conf import settings
 from django.core.cache import caches
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 
-from delivery import clocks, fanout, hints
+from delivery import clocks, fanout, hints, sizes
 from delivery.models import Device, Job, PushNotificationLog, Site, Status
 from delivery.models.job import JobStatus
 from delivery.priority import Priority
@@ -77,6 +77,7 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
         if earlier is not None:
             return _same(earlier, body_hash), False
     _check_target(order)
+    _check_size(order, fanout.targeted(asdict(order.target), order.reach))
     try:
         with transaction.atomic():
             job = _create(order, idempotency_key, body_hash, clocks.db_now())
@@ -94,6 +95,7 @@ def accept_at_once(order: Order, devices: Sequence[Device], by: Mapping[int, int
 
     `by` names the channel (row id) to take first, by device (row id). Returns the message ids by `device_id`.
     """
+    _check_size(order, Device.objects.filter(pk__in=[device.pk for device in devices]))
     with transaction.atomic():
         now = clocks.db_now()
         job = _create(order, None, "", now)
@@ -141,6 +143,13 @@ def _check_target(order: Order) -> None:
     devices = Device.objects.filter(in_reach)
     _all_known("target.devices", target.devices, devices.values_list("device_id", flat=True))
     _all_known("target.users", target.users, devices.values_list("owner_id", flat=True))
+
+
+def _check_size(order: Order, devices: QuerySet[Device]) -> None:
+    try:
+        sizes.check(order.payload, order.priority, devices)
+    except sizes.TooLarge as error:
+        raise BadOrder("push_notification", str(error)) from None
 
 
 def _all_known(field_name: str, wanted: Sequence[Any], there: Any) -> None:

@@ -1,6 +1,7 @@
 """Step 5, the pipeline's side: each outcome's next step for its row, and one write for many."""
 
 import logging
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from delivery import backoff, clocks, fanout, gate, hints, routing
+from delivery import backoff, breaker, clocks, fanout, gate, guard, hints, routing
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
@@ -23,6 +24,11 @@ DATABASE_AWAY_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 USED_FRESH = timedelta(hours=1)
 THROTTLED_WAIT_S = 10.0
 PAUSE_S = 60.0
+WAIT_BEHIND_GATE_S = 15.0
+
+CHANNEL_CLOSED = Outcome(kind=OutcomeKind.REJECTED, code="channel_closed", detail="the channel is not in use any more")
+
+_budget = breaker.RetryBudget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class Attempt:
     outcome: Outcome | None
     started_at: datetime
     took_ms: int
+    channel_usable: bool = True
+    """False: the channel was parked, disabled or archived before its turn came."""
 
 
 @dataclass(slots=True)
@@ -43,8 +51,6 @@ class NextSteps:
     again: list[Again] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     unsent: list[int] = field(default_factory=list)
-    gone: dict[int, str] = field(default_factory=dict)
-    pauses: dict[tuple[str, str], str] = field(default_factory=dict)
     wake: set[str] = field(default_factory=set)
 
 
@@ -89,23 +95,24 @@ def _write(attempts: Sequence[Attempt], token: UUID) -> None:
             log_rows.give_back(steps.unsent, token=token, due_at=now)
         DeliveryAttempt.objects.bulk_create(_stories(attempts))
         _note_use(attempts, now)
-        for channel_id, code in steps.gone.items():
-            Channel.objects.disable([channel_id], by="provider", code=code, now=now)
-        for (provider, credential), why in steps.pauses.items():
-            gate.pause(provider, credential, why=why, now=now, seconds=PAUSE_S)
+        _learn(attempts, now)
         for provider in steps.wake:
             hints.wake_sender(provider)
 
 
 def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
     steps = NextSteps()
+    _budget.earn(sum(attempt.row.attempt_count <= 1 for attempt in attempts), time.monotonic())
     recipients = _recipients(
-        [a.row for a in attempts if a.outcome is not None and a.outcome.kind is not OutcomeKind.ACCEPTED]
+        {a.row.device_id for a in attempts if a.outcome is None or a.outcome.kind is not OutcomeKind.ACCEPTED}
     )
     for attempt in attempts:
         row, outcome = attempt.row, attempt.outcome
         if outcome is None:
-            steps.unsent.append(row.id)
+            if attempt.channel_usable:
+                steps.unsent.append(row.id)
+            else:
+                _next_channel(steps, row, CHANNEL_CLOSED, recipients, now)
             continue
         match outcome.kind:
             case OutcomeKind.ACCEPTED:
@@ -115,12 +122,10 @@ def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
             case OutcomeKind.THROTTLED:
                 _later(steps, row, outcome, recipients, now, floor_s=outcome.retry_after_s or THROTTLED_WAIT_S)
             case OutcomeKind.ADDRESS_GONE:
-                steps.gone[row.channel_id] = outcome.code
                 _next_channel(steps, row, outcome, recipients, now)
             case OutcomeKind.REJECTED:
                 _next_channel(steps, row, outcome, recipients, now)
             case OutcomeKind.MISCONFIGURED:
-                steps.pauses[row.provider, row.credential] = outcome.detail or outcome.code
                 _keep_or_move(steps, row, outcome, recipients, now)
             case _:
                 assert_never(outcome.kind)
@@ -134,6 +139,8 @@ def _later(
     wait_s = backoff.retry_delay_s(
         row.attempt_count, base_s=settings.RETRY_BASE_S, cap_s=settings.RETRY_CAP_S, floor_s=floor_s
     )
+    if outcome.retry_after_s is None:
+        wait_s = max(wait_s, _budget.spend())
     due_at = now + timedelta(seconds=wait_s)
     if row.attempt_count >= settings.MAX_ATTEMPTS or due_at >= row.expires_at:
         _next_channel(steps, row, outcome, recipients, now)
@@ -170,6 +177,51 @@ def _keep_or_move(
         steps.again.append(_stay(row, outcome, now + timedelta(seconds=PAUSE_S), row.attempt_count - 1))
 
 
+def move_on(rows: Sequence[PushNotificationLog], now: datetime) -> int:
+    """Unclaimed rows behind a closed gate: to the next channel, or they wait a little; how many moved."""
+    recipients = _recipients({row.device_id for row in rows})
+    can_send = fanout.available()
+    again = []
+    for row in rows:
+        device = recipients[row.device_id]
+        way = routing.next_way(device.ways, device.capabilities, can_send, row.channel_id or 0)
+        if way is None:
+            due_at = now + timedelta(seconds=WAIT_BEHIND_GATE_S * random.uniform(0.5, 1.0))
+            again.append(
+                Again(
+                    row.pk,
+                    row.provider,
+                    row.credential,
+                    row.channel_id,
+                    due_at,
+                    row.attempt_count,
+                    "",
+                    row.error_code,
+                    row.error_message,
+                )
+            )
+        else:
+            again.append(
+                Again(
+                    row.pk,
+                    way.provider,
+                    way.credential,
+                    way.channel_id,
+                    now,
+                    0,
+                    row.provider,
+                    "gate_closed",
+                    "the provider was closed for long",
+                )
+            )
+    with transaction.atomic():
+        PushNotificationLog.objects.move_waiting(again)
+        moved = [step for step in again if step.fallback_from]
+        for provider in {step.provider for step in moved}:
+            hints.wake_sender(provider)
+    return len(moved)
+
+
 def _stay(row: Claimed, outcome: Outcome, due_at: datetime, attempt_count: int) -> Again:
     return Again(
         row.id, row.provider, row.credential, row.channel_id, due_at, attempt_count, "", outcome.code, outcome.detail
@@ -182,12 +234,10 @@ def _move(
     return Again(row.id, provider, credential, channel_id, due_at, 0, row.provider, outcome.code, outcome.detail)
 
 
-def _recipients(rows: Sequence[Claimed]) -> dict[str, Recipient]:
-    if not rows:
+def _recipients(device_ids: set[str]) -> dict[str, Recipient]:
+    if not device_ids:
         return {}
-    devices = Device.objects.filter(device_id__in={row.device_id for row in rows}).only(
-        "id", "device_id", "capabilities", "key_hash"
-    )
+    devices = Device.objects.filter(device_id__in=device_ids).only("id", "device_id", "capabilities", "key_hash")
     by_id = {device.pk: device for device in devices}
     ways = fanout.usable_ways(list(by_id))
     return {
@@ -211,6 +261,41 @@ def _stories(attempts: Sequence[Attempt]) -> list[DeliveryAttempt]:
         for attempt in attempts
         if attempt.outcome is not None and attempt.outcome.kind is not OutcomeKind.ACCEPTED
     ]
+
+
+def _learn(attempts: Sequence[Attempt], now: datetime) -> None:
+    """What these attempts say about their credentials and addresses."""
+    by_credential: dict[tuple[str, str], list[Attempt]] = {}
+    for attempt in attempts:
+        by_credential.setdefault((attempt.row.provider, attempt.row.credential), []).append(attempt)
+    for (provider, credential), tried in by_credential.items():
+        outcomes = [attempt.outcome for attempt in tried if attempt.outcome is not None]
+        gate.learn(provider, credential, outcomes, now)
+        guard.watch(
+            provider,
+            credential,
+            _gone(tried),
+            sends=len(outcomes),
+            accepted=sum(outcome.kind is OutcomeKind.ACCEPTED for outcome in outcomes),
+            now=now,
+        )
+
+
+def _gone(attempts: Sequence[Attempt]) -> dict[int, str]:
+    """Channels whose address the provider called gone; not those that registered again after it went."""
+    said = {
+        attempt.row.channel_id: attempt.outcome
+        for attempt in attempts
+        if attempt.outcome is not None and attempt.outcome.kind is OutcomeKind.ADDRESS_GONE
+    }
+    if not said:
+        return {}
+    registered = dict(Channel.objects.filter(id__in=said).values_list("id", "registered_at"))
+    return {
+        channel_id: outcome.code
+        for channel_id, outcome in said.items()
+        if outcome.gone_since is None or registered[channel_id] < outcome.gone_since
+    }
 
 
 def _note_use(attempts: Sequence[Attempt], now: datetime) -> None:

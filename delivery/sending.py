@@ -17,12 +17,13 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from delivery import ack_tokens, clocks, event_loop, gate, hints, results
+from delivery import ack_tokens, clocks, credentials, event_loop, gate, hints, results
 from delivery.models import Channel, Job, PushNotificationLog
+from delivery.models.channel import ChannelState
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
-from delivery.providers.base import ConfigError, Message, Provider
+from delivery.providers.base import Message, Provider
 from delivery.results import Attempt
 
 log = logging.getLogger(__name__)
@@ -47,23 +48,23 @@ def send_batch(provider: str) -> int:
 
 
 def send_alone(provider: str) -> int:
-    """Send one row whose last holder died, with no other row at risk."""
-    return _send(provider, _claim_lost)
+    """Send one row whose last holder died, with no other row at risk; then wake a worker for the next such row."""
+    sent = _send(provider, _claim_lost)
+    if sent:
+        hints.wake_sender_alone(provider)
+    return sent
 
 
 def _send(name: str, claim: Any) -> int:
-    now, mono = clocks.db_now(), time.monotonic()
-    credentials: Mapping[str, dict[str, Any]] = settings.PROVIDERS.get(name, {})
     left = int(settings.SEND_BATCH)
-    for credential in gate.open_credentials(name, credentials, now):
-        try:
-            provider = event_loop.provider_for(name, credential, credentials[credential])
-        except ConfigError as error:
-            gate.pause(name, credential, why=str(error), now=now, seconds=60)
-            log.error("provider not usable", extra={"provider": name, "credential": credential, "why": str(error)})
+    for credential, config in credentials.usable().get(name, {}).items():
+        now, mono = clocks.db_now(), time.monotonic()
+        may = gate.leave(name, credential, left, now, _own_limit(config))
+        if not may.count:
             continue
+        provider = event_loop.provider_for(name, credential, config)
         token = uuid4()
-        rows = claim(name, credential, left, token, now)
+        rows = claim(name, credential, may.count, token, now)
         if rows:
             _run(provider, Batch(rows, token, now, mono))
             left -= len(rows)
@@ -71,6 +72,11 @@ def _send(name: str, claim: Any) -> int:
             hints.wake_sender(name)
             break
     return int(settings.SEND_BATCH) - left
+
+
+def _own_limit(config: Mapping[str, Any]) -> float | None:
+    """The credential's own limit in messages a second, where its settings name one."""
+    return float(config["rate_per_s"]) if config.get("rate_per_s") else None
 
 
 def _claim_most_urgent(name: str, credential: str, limit: int, token: UUID, now: datetime) -> list[Claimed]:
@@ -137,12 +143,13 @@ class Draft:
     row: Claimed
     address: str
     environment: str
+    usable: bool
     content: Mapping[str, Any]
     collapse_key: str
 
 
 def _drafts(batch: Batch) -> list[Draft]:
-    channels = Channel.objects.only("address", "environment").in_bulk({row.channel_id for row in batch.rows})
+    channels = Channel.objects.only("address", "environment", "state").in_bulk({row.channel_id for row in batch.rows})
     jobs = {
         job.job_id: job
         for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
@@ -154,6 +161,7 @@ def _drafts(batch: Batch) -> list[Draft]:
             row=row,
             address=channels[row.channel_id].address,
             environment=channels[row.channel_id].environment,
+            usable=channels[row.channel_id].state == ChannelState.ACTIVE,
             content=jobs[row.job_id].payload,
             collapse_key=jobs[row.job_id].collapse_key,
         )
@@ -191,8 +199,8 @@ async def _send_all(
             draft = waiting.popleft()
             started = time.monotonic()
             sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
-            if started > last_start or draft.row.expires_at <= sent_at:
-                came.put(Attempt(draft.row, None, sent_at, 0))
+            if not draft.usable or started > last_start or draft.row.expires_at <= sent_at:
+                came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, _message(draft, sent_at))
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))

@@ -1,13 +1,13 @@
 """Step 7: what time and accidents leave behind. Each sweep is safe to run twice, and twice at once."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, hints, jobs
+from delivery import clocks, credentials, gate, guard, hints, jobs, results
 from delivery.models import Channel, Job, PushNotificationLog
 
 CHUNK = 2_000
@@ -30,8 +30,8 @@ def rehint() -> int:
     now = clocks.db_now()
     given = 0
     most = HINTS_PER_PROCESS * settings.SEND_PROCESSES
-    for provider, credentials in settings.PROVIDERS.items():
-        due = PushNotificationLog.objects.due(now).filter(provider=provider, credential__in=list(credentials))
+    for provider, configs in credentials.usable().items():
+        due = PushNotificationLog.objects.due(now).filter(provider=provider, credential__in=list(configs))
         rows = due.filter(claim_alone=False)[: most * settings.SEND_BATCH].count()
         missing = min(hints.batches_for(rows), most) - (hints.waiting(f"push.{provider}") or 0)
         for _ in range(missing):
@@ -72,6 +72,32 @@ def forget_idempotency_keys() -> int:
     """After 30 days a key may stand for another order."""
     before = clocks.db_now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
     return Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+
+
+def judge_overdue() -> int:
+    """Decide about channels that were parked a minute ago."""
+    with transaction.atomic():
+        return guard.judge_overdue(clocks.db_now())
+
+
+def detour() -> int:
+    """Move what waits behind a gate that has been closed for long to its next channel; how many rows moved."""
+    now = clocks.db_now()
+    return sum(_detour(provider, credential, now) for provider, credential in gate.long_closed(now))
+
+
+def _detour(provider: str, credential: str, now: datetime) -> int:
+    moved = last = 0
+    while True:
+        rows = list(
+            PushNotificationLog.objects.due(now)
+            .filter(provider=provider, credential=credential, pk__gt=last)
+            .order_by("pk")[:CHUNK]
+        )
+        if not rows:
+            return moved
+        last = rows[-1].pk
+        moved += results.move_on(rows, now)
 
 
 def _in_chunks(step: Callable[[], int]) -> int:

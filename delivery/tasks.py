@@ -4,7 +4,7 @@ from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
 
-from delivery import event_loop, fanout, sending, sweeps
+from delivery import clocks, event_loop, fanout, heartbeats, sending, sweeps
 
 
 @shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
@@ -55,6 +55,12 @@ def settle_jobs() -> int:
     return sweeps.settle_jobs()
 
 
+@shared_task(name="delivery.close_silent_spans")
+def close_silent_spans() -> int:
+    """End the online spans of devices that fell silent."""
+    return heartbeats.close_silent(clocks.db_now())
+
+
 @shared_task(name="delivery.archive_silent_channels")
 def archive_silent_channels() -> int:
     """Put away channels that were silent for 90 days."""
@@ -65,6 +71,18 @@ def archive_silent_channels() -> int:
 def forget_idempotency_keys() -> int:
     """Let idempotency keys go after 30 days."""
     return sweeps.forget_idempotency_keys()
+
+
+@shared_task(name="delivery.judge_overdue")
+def judge_overdue() -> int:
+    """Decide about channels that were parked a minute ago."""
+    return sweeps.judge_overdue()
+
+
+@shared_task(name="delivery.detour")
+def detour() -> int:
+    """Move what waits behind a gate that has been closed for long to its next channel."""
+    return sweeps.detour()
 
 
 @worker_process_shutdown.connect

@@ -8,7 +8,7 @@ from delivery.models import PushNotificationLog, Status
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`what` is one of ordered, attempt, sent, received, acked, opened, clicked, expired, failed, cancelled, skipped."""
+    """`what`: ordered, attempt, sent, received, acked, opened, clicked, expired, failed, cancelled or skipped."""
 
     at: datetime
     what: str

@@ -13,7 +13,6 @@ import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,16 +21,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NoReturn
-
-import psutil
+from urllib.parse import quote
 
 from homepot import brokers, ports, supervision
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
-KEYS = ("secret-key", "admin-password", "api-key", "bootstrap-key", "mqtt-password")
+KEYS = ("secret-key", "admin-password", "mqtt-password")
+"""Made here; `manage.py demo` adds an API key and the bootstrap key of the demo sites."""
+
 READY_S = 90.0
-ANYWHERE = ("0.0.0.0", "::")
 
 
 class CannotRun(Exception):
@@ -64,13 +63,11 @@ def main() -> None:
 def run(host: str, port: int, sites: int, fleet: int) -> None:
     began = time.monotonic()
     say("HOMEPOT Delivery on this machine; data in var/, Ctrl-C stops everything")
-    if not ports.is_free(host, port):
-        raise CannotRun(
-            f"Port {port} is taken by {ports.holder(port)}.\n"
-            f"Choose another: make run PORT={ports.next_free(host, port)}"
-        )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    refuse_busy_port(host, port)
+    for signal_ in (signal.SIGINT, signal.SIGTERM):  # a script's background job would begin with SIGINT ignored
+        signal.signal(signal_, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else nohup started it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     with private_sockets() as sockets:
         with step("folders and keys"):
             env = environment(host, port, sites, fleet, sockets)
@@ -98,9 +95,20 @@ def run(host: str, port: int, sites: int, fleet: int) -> None:
             stop(supervisord)
 
 
+def refuse_busy_port(host: str, port: int) -> None:
+    try:
+        if ports.is_free(host, port):
+            return
+    except OSError as problem:
+        raise CannotRun(f"Cannot listen on {host}, port {port}: {problem.strerror}.") from None
+    raise CannotRun(
+        f"Port {port} is taken by {ports.holder(port)}.\nChoose another: make run PORT={ports.next_free(host, port)}"
+    )
+
+
 def stop(supervisord: subprocess.Popen[bytes]) -> None:
-    for number_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number_, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    for signal_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
     say("")
     with step("stopping every process"):
         supervision.stop(supervisord, VAR)
@@ -124,7 +132,7 @@ def alone() -> Iterator[None]:
 def stop_what_was_left() -> None:
     if left := supervision.leftovers(VAR):
         say(f"An earlier run was killed and left {len(left)} processes; stopping them ...")
-        took_s = supervision.stop_leftovers(left)
+        took_s = supervision.stop_leftovers(VAR)
         say(f"stopped in {took_s:.1f} s")
     old_sockets = VAR / "sockets"
     if old_sockets.is_symlink():
@@ -160,7 +168,7 @@ def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> 
     for name in KEYS:
         if not (VAR / name).exists():
             brokers.write_private(VAR / name, secrets.token_urlsafe(32 if name == "secret-key" else 18) + "\n")
-    mqtt_port, flower_port = kept_ports()
+    mqtt_port, flower_port = ports.kept(VAR / "ports.json", "mqtt", "flower")
     redis_binary = brokers.redis_in_wheel() or brokers.on_path("redis-server")
     mqtt = brokers.mqtt_command(VAR / "mqtt", mqtt_port, secret("mqtt-password"))
     if redis_binary is None or mqtt is None:
@@ -177,16 +185,13 @@ def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> 
         "DEBUG": "1",
         "ALLOW_SIMULATION": "1",
         "SECRET_KEY_FILE": str(VAR / "secret-key"),
-        "ADMIN_PASSWORD_FILE": str(VAR / "admin-password"),
-        "API_KEY_FILE": str(VAR / "api-key"),
-        "BOOTSTRAP_KEY_FILE": str(VAR / "bootstrap-key"),
         "HOST": host,
         "PORT": str(port),
         "SITES": str(sites),
         "FLEET": str(fleet),
-        "PUBLIC_URL": f"http://{reached_as(host)}:{port}",
-        "ALLOWED_HOSTS": ",".join(own_names(host)),
-        "DATABASE_URL": f"sqlite:///{VAR}/homepot.sqlite3",
+        "PUBLIC_URL": f"http://{ports.reached_as(host)}:{port}",
+        "ALLOWED_HOSTS": ",".join(ports.own_names(host)),
+        "DATABASE_URL": f"sqlite:///{quote(str(VAR))}/homepot.sqlite3",
         "CELERY_BROKER_URL": f"redis+socket://{redis_socket}?virtual_host=0",
         "CACHE_URL": f"unix://{redis_socket}?db=1",
         "MQTT_URL": f"mqtt://{brokers.MQTT_USER}:{secret('mqtt-password')}@127.0.0.1:{mqtt_port}",
@@ -195,34 +200,6 @@ def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> 
         "REDIS_COMMAND": shlex.join(redis),
         "MQTT_COMMAND": shlex.join(mqtt),
     }
-
-
-def kept_ports() -> tuple[int, int]:
-    """MQTT's and Flower's: the same as last time where they are free, so that bookmarks and agents stay right."""
-    file = VAR / "ports.json"
-    last: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    kept = {name: ports.free_port(wanted=last.get(name, 0)) for name in ("mqtt", "flower")}
-    brokers.write_private(file, json.dumps(kept) + "\n")
-    return kept["mqtt"], kept["flower"]
-
-
-def reached_as(host: str) -> str:
-    return "127.0.0.1" if host in ANYWHERE else host
-
-
-def own_names(host: str) -> list[str]:
-    names = ["127.0.0.1", "localhost"]
-    if host in ANYWHERE:
-        names.append(socket.gethostname())
-        names += [
-            address.address
-            for card in psutil.net_if_addrs().values()
-            for address in card
-            if address.family == socket.AF_INET
-        ]
-    else:
-        names.append(host)
-    return list(dict.fromkeys(names))
 
 
 def manage(env: dict[str, str], *arguments: str) -> None:
@@ -235,7 +212,7 @@ def manage(env: dict[str, str], *arguments: str) -> None:
 
 def wait_for_web(host: str, port: int, supervisord: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_S
-    while not web_answers(reached_as(host), port):
+    while not web_answers(ports.reached_as(host), port):
         if supervisord.poll() is not None or time.monotonic() > deadline:
             fail_with_log("web")
         time.sleep(0.1)
@@ -267,7 +244,7 @@ def welcome(url: str, flower_port: int, took_s: float) -> None:
         f"  Flower         http://127.0.0.1:{flower_port}/   (the same sign-in)\n"
         f"  logs           {VAR / 'log'}\n\n"
         "Order a job:\n\n"
-        f'  curl -H "Authorization: Bearer $(cat {VAR / "api-key"})" -H "Content-Type: application/json" \\\n'
+        f'  curl -H "Authorization: Bearer $(cat var/api-key)" -H "Content-Type: application/json" \\\n'
         f"       -d '{order}' {url}/api/v1/jobs\n"
     )
 

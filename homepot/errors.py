@@ -3,8 +3,11 @@
 import logging
 from collections.abc import Callable
 
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views import defaults
 
@@ -19,7 +22,7 @@ def database_away() -> JsonResponse:
 
 
 class ClearErrors:
-    """The last to see an exception: also with debug pages on, the API answers JSON."""
+    """Sees an exception before debug pages do: the API answers JSON with them on, too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -31,7 +34,15 @@ class ClearErrors:
         if isinstance(error, OperationalError | InterfaceError):
             log.warning("database away", extra={"why": type(error).__name__})
             return database_away()
-        return None
+        if not _api(request) or isinstance(error, Http404):
+            return None
+        if isinstance(error, PermissionDenied):
+            return forbidden(request, error)
+        if isinstance(error, BadRequest | SuspiciousOperation | MultiPartParserError):
+            return bad_request(request, error)
+        got_request_exception.send(sender=type(self), request=request)
+        log.exception("bug", exc_info=error)
+        return server_error(request)
 
 
 def nowhere(request: HttpRequest, rest: str = "") -> HttpResponseBase:

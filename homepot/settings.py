@@ -6,7 +6,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
-from homepot import env, logs
+from homepot import credentials, env, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -156,34 +156,10 @@ ACK_REQUIRE_TOKEN = env.boolean("ACK_REQUIRE_TOKEN")
 EMULATOR_BOOTSTRAP_KEY = "homepot-dev-emulator-key" if DEBUG else ""
 
 # --- Providers: one dict of settings per credential; a provider without any is unavailable
-ALLOW_SIMULATION = env.boolean("ALLOW_SIMULATION")
-MQTT_URL = env.url("MQTT_URL", "", schemes=("mqtt", "mqtts"))
-MQTT_CA_FILE = env.text("MQTT_CA_FILE")
-PROVIDERS: dict[str, dict[str, dict[str, Any]]] = {}
-if MQTT_URL:
-    PROVIDERS["mqtt"] = {
-        "default": {
-            "url": MQTT_URL,
-            "ca_file": MQTT_CA_FILE,
-            "window": SEND_WINDOW,
-            "deadline_s": SEND_DEADLINE_S,
-        }
-    }
-if ALLOW_SIMULATION:
-    _simulation = {
-        "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
-        "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
-        "latency_median_ms": env.text("SIMULATION_LATENCY_MEDIAN_MS"),
-        "latency_sigma": env.text("SIMULATION_LATENCY_SIGMA"),
-        "device_median_ms": env.text("SIMULATION_DEVICE_MEDIAN_MS"),
-        "device_sigma": env.text("SIMULATION_DEVICE_SIGMA"),
-        "ack_rate": env.text("SIMULATION_ACK_RATE"),
-        "error_mix": env.weights("SIMULATION_ERROR_MIX"),
-        "seed": env.text("SIMULATION_SEED"),
-    }
-    PROVIDERS["simulation"] = {
-        "default": {key: value for key, value in _simulation.items() if value} | {"deadline_s": SEND_DEADLINE_S}
-    }
+PROVIDERS = credentials.from_environment(window=SEND_WINDOW, deadline_s=SEND_DEADLINE_S)
+CREDENTIALS_FILE = env.text("CREDENTIALS_FILE")
+MQTT_URL = PROVIDERS.get("mqtt", {}).get("default", {}).get("url", "")
+MQTT_CA_FILE = PROVIDERS.get("mqtt", {}).get("default", {}).get("ca_file", "")
 
 # --- Celery: hints without state. The row is the record; see docs/decisions/0003
 CELERY_TASK_IGNORE_RESULT = True
@@ -222,7 +198,10 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.expire": 5.0,
         "delivery.resume_jobs": 2.0,
         "delivery.settle_jobs": 2.0,
+        "delivery.judge_overdue": 5.0,
+        "delivery.detour": 10.0,
         "analytics.roll_up": 15.0,
+        "delivery.close_silent_spans": 30.0,
         "delivery.archive_silent_channels": 86_400.0,
         "delivery.forget_idempotency_keys": 86_400.0,
     }.items()

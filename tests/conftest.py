@@ -33,7 +33,7 @@ os.environ.update(
     SECRET_KEY="only-for-tests-" + "x" * 40,
     DATABASE_URL=f"sqlite:///{SCRATCH}/homepot.sqlite3" if ON_SQLITE else POSTGRES.url,
     CELERY_BROKER_URL=REDIS.url,
-    CACHE_URL=REDIS.url.replace("/0", "/1"),
+    CACHE_URL=REDIS.url_of(1),
     MQTT_URL=MQTT.url,
     ALLOW_SIMULATION="1",
     SIMULATOR="1",
@@ -64,15 +64,22 @@ def _belongs(item: pytest.Item) -> bool:
     )
 
 
+def _skip_without(part: str) -> None:
+    if part in servers.missing():
+        pytest.skip(f"{part} is missing")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Postgres]:
     """For tests that start processes: `postgres.create_database(name)` gives each its own."""
+    _skip_without("PostgreSQL")
     with POSTGRES as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[servers.Redis]:
+    _skip_without("Redis")
     with REDIS as server:
         yield server
 
@@ -85,6 +92,7 @@ def redis_url(redis_server: servers.Redis) -> str:
 
 @pytest.fixture(scope="session")
 def mqtt_broker() -> Iterator[servers.Mqtt]:
+    _skip_without("MQTT")
     with MQTT as server:
         yield server
 

@@ -186,7 +186,10 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return self.url_of(0)
+
+    def url_of(self, database: int) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
 
     def answers(self) -> bool:
         with redis.Redis(port=self.port, socket_timeout=2) as client:

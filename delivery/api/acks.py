@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import acks
+from delivery.api import shapes
 from delivery.api.base import ApiView
 from delivery.api.callers import Caller, DeviceKey
 from delivery.api.errors import Unprocessable
@@ -28,6 +30,7 @@ class AckingView(ApiView):
 class AckView(AckingView):
     """`POST /api/v1/push/ack`: 200 once the ack is committed, also on a replay."""
 
+    @extend_schema(request=shapes.ACK, responses=shapes.ACKNOWLEDGED)
     def post(self, request: Request) -> Response:
         try:
             ack = acks.parse(request.data)
@@ -44,11 +47,12 @@ class AckView(AckingView):
 
 
 class AckBatchView(AckingView):
-    """`POST /api/v1/push/ack/batch`: a list of 1 to 100; each item is acknowledged or rejected for its form or proof."""
+    """`POST /api/v1/push/ack/batch`: a list of 1 to 100; each is acknowledged, or rejected for its form or proof."""
 
     max_body_bytes = 256 * 1024
     max_keys = 2_000
 
+    @extend_schema(request=shapes.ACKS, responses=shapes.ACKNOWLEDGED_MANY)
     def post(self, request: Request) -> Response:
         items = request.data
         if not isinstance(items, list) or not 1 <= len(items) <= BATCH:

@@ -68,10 +68,11 @@ class DnaView(DeviceView):
         given.is_valid(raise_exception=True)
         said = given.validated_data
         unless_own(device, said["device_id"])
+        new = _channel(said)
         with transaction.atomic():
             created = registration.describe(device, _dna(said))
-            if said.get("device_token"):
-                _register_token(device, said["device_token"], said)
+            if new is not None:
+                _register(device, new)
         return Response(
             {
                 "status": "success",
@@ -107,21 +108,23 @@ def _system(said: dict[str, Any]) -> str:
     return os_details if isinstance(os_details, str) else ""
 
 
-def _register_token(device: Device, token: str, said: dict[str, Any]) -> None:
+def _channel(said: dict[str, Any]) -> channels.Registration | None:
+    """What the `device_token` asks for, if there is one."""
+    token = said.get("device_token")
+    if not token:
+        return None
     provider = addresses.provider_of_os(f"{_system(said)} {said['device_type']}")
     if provider is None:
         raise Unprocessable({"device_token": ["os_details must name the system: Android, Windows, iOS, iPadOS"]})
     try:
-        address = addresses.read(provider, token)
+        return channels.Registration(provider, addresses.read(provider, token))
     except addresses.BadAddress as error:
         raise Unprocessable({"device_token": [str(error)]}) from None
-    made = channels.register(
-        device,
-        channels.Registration(provider, address),
-        actor=f"device:{device.device_id}",
-        now=clocks.db_now(),
-        movable=Device.objects.none(),
-    )
+
+
+def _register(device: Device, new: channels.Registration) -> None:
+    actor = f"device:{device.device_id}"
+    made = channels.register(device, new, actor=actor, now=clocks.db_now(), movable=Device.objects.none())
     if isinstance(made, channels.NotRegistered):
         raise not_registered(made)
 

@@ -1,5 +1,6 @@
 """Fields as strangers fill them in: whatever comes, a value or a sentence."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,15 @@ class Moment(serializers.Field[datetime, Any, str, Any]):
 
     def to_representation(self, value: datetime) -> str:
         return value.astimezone(UTC).isoformat()
+
+
+class Number(serializers.FloatField):
+    """A finite JSON number: neither text nor true."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 class DeviceIdField(serializers.RegexField):

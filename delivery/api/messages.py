@@ -4,11 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import inbox, timeline
-from delivery.api import reach
+from delivery.api import reach, shapes
 from delivery.api.base import AnyView, DeviceView
 from delivery.api.callers import caller, calling_device
 from delivery.priority import Priority
@@ -17,6 +18,7 @@ from delivery.priority import Priority
 class PendingView(DeviceView):
     """`GET /push/pending`: what waits for the calling device, the oldest first, until acked or expired."""
 
+    @extend_schema(responses=shapes.PENDING)
     def get(self, request: Request) -> Response:
         device = calling_device(request)
         return Response(
@@ -41,6 +43,7 @@ class MessageView(AnyView):
 
     scope_read = "messages:read"
 
+    @extend_schema(responses=shapes.MESSAGE)
     def get(self, request: Request, message_id: UUID) -> Response:
         message = reach.messages(caller(request)).filter(message_id=message_id).first()
         if message is None:

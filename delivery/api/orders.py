@@ -6,12 +6,14 @@ from typing import Any
 
 from django.http import Http404
 from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import jobs
-from delivery.api import reach
+from delivery.addresses import spelling
+from delivery.api import reach, shapes
 from delivery.api.base import CallerView
 from delivery.api.callers import Caller, caller
 from delivery.api.errors import Unprocessable
@@ -28,9 +30,13 @@ from delivery.priority import Priority
 from delivery.providers import canonical_name
 
 MIB = 1024 * 1024
-SHOWN = ("badge", "sound", "icon", "image")
+SHOWN = (
+    *("badge", "sound", "icon", "image", "subtitle", "category", "thread_id", "tag"),
+    *("data_only", "actions", "platforms"),
+)
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
 PAGE = 50
+IDEMPOTENCY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
 
 
 class SendingView(CallerView):
@@ -38,6 +44,14 @@ class SendingView(CallerView):
 
     scope_read = "jobs:read"
     scope_write = "jobs:write"
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """What is wrong with an order is a 422 that names the field."""
+        if isinstance(exc, jobs.BadOrder):
+            exc = Unprocessable({exc.field_name: [exc.text]})
+        elif isinstance(exc, jobs.KeyReused):
+            exc = Unprocessable({"Idempotency-Key": [str(exc)]})
+        return super().handle_exception(exc)
 
     def sites_of(self, request: Request) -> list[str] | None:
         """The sites that the caller may send to; None: everything."""
@@ -71,6 +85,7 @@ class JobsView(SendingView):
     max_body_bytes = MIB
     max_keys = 20_000
 
+    @extend_schema(request=JobSerializer, responses={202: shapes.JOB}, parameters=[IDEMPOTENCY])
     def post(self, request: Request) -> Response:
         body = JobSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -88,14 +103,10 @@ class JobsView(SendingView):
             ordered_by=caller(request).name,
             reach=self.sites_of(request),
         )
-        try:
-            job, _ = jobs.accept(order, idempotency_key=idempotency_key(request))
-        except jobs.BadOrder as error:
-            raise Unprocessable({error.field_name: [error.text]}) from None
-        except jobs.KeyReused as error:
-            raise Unprocessable({"Idempotency-Key": [str(error)]}) from None
+        job, _ = jobs.accept(order, idempotency_key=idempotency_key(request))
         return Response(job_json(job, jobs.count(job.job_id)), status=202)
 
+    @extend_schema(operation_id="v1_jobs_list", responses=shapes.JOBS, parameters=[OpenApiParameter("before", str)])
     def get(self, request: Request) -> Response:
         found = jobs_in_reach(caller(request))
         before = request.query_params.get("before")
@@ -113,6 +124,7 @@ class JobsView(SendingView):
 class JobView(SendingView):
     """`GET /jobs/{job_id}`: the job and how many of its messages are where."""
 
+    @extend_schema(responses=shapes.JOB)
     def get(self, request: Request, job_id: str) -> Response:
         return Response(job_json(_or_404(jobs_in_reach(caller(request)).filter(job_id=job_id).first())))
 
@@ -120,6 +132,7 @@ class JobView(SendingView):
 class SendView(SendingView):
     """`POST /push/send`: one message for one registered address or device; accepted means committed."""
 
+    @extend_schema(request=SendSerializer, responses=shapes.SENT)
     def post(self, request: Request) -> Response:
         body = SendSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -144,18 +157,20 @@ class SendView(SendingView):
         return Response(_sent(str(ids[device.device_id]), asked.get("platform", "")))
 
     def channels(self, request: Request, platform: str, addresses: Sequence[str]) -> dict[str, Channel]:
-        """The registered channels in the caller's reach, by address."""
+        """The registered channels in the caller's reach, by address as it was given."""
         provider = canonical_name(platform)
         if provider not in dict(PROVIDER_CHOICES):
             known = ", ".join(name for name, _ in PROVIDER_CHOICES)
             raise Unprocessable({"platform": [f"must be one of {known}"]})
+        spelled = {address: spelling(provider, address) for address in addresses}
         found = (
             Channel.objects.usable()
-            .of_addresses(provider, addresses)
+            .of_addresses(provider, spelled.values())
             .filter(device__in=reach.managed_devices(caller(request)))
             .select_related("device")
         )
-        return {channel.address: channel for channel in found}
+        by_spelling = {channel.address: channel for channel in found}
+        return {given: by_spelling[stored] for given, stored in spelled.items() if stored in by_spelling}
 
 
 class SendBulkView(SendView):
@@ -164,6 +179,7 @@ class SendBulkView(SendView):
     max_body_bytes = MIB
     max_keys = 20_000
 
+    @extend_schema(request=BulkSerializer, responses=shapes.SENT_MANY)
     def post(self, request: Request) -> Response:
         body = BulkSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -210,6 +226,7 @@ class SendBulkView(SendView):
 class SiteJobsView(SendingView):
     """`POST /sites/{site_id}/jobs`: an action for a site's devices, or for one of them."""
 
+    @extend_schema(request=SiteJobSerializer, responses=shapes.SITE_JOB, parameters=[IDEMPOTENCY])
     def post(self, request: Request, site_id: str) -> Response:
         body = SiteJobSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -249,6 +266,7 @@ class SiteJobsView(SendingView):
 class AgentPushView(SendingView):
     """`POST /agents/{device_id}/push`: a technician's message for one device."""
 
+    @extend_schema(request=AgentPushSerializer, responses=shapes.AGENT_PUSH)
     def post(self, request: Request, device_id: str) -> Response:
         body = AgentPushSerializer(data=request.data)
         body.is_valid(raise_exception=True)

@@ -6,7 +6,7 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from delivery.api.callers import MISSING_DEVICE_HEADERS, Caller
+from delivery.api.callers import MISSING_DEVICE_HEADERS, Caller, DeviceKey
 
 
 class IsDevice(BasePermission):
@@ -23,7 +23,8 @@ class IsCaller(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.auth, Caller):
-            raise NotAuthenticated
+            takes_devices = DeviceKey in view.authentication_classes
+            raise NotAuthenticated(MISSING_DEVICE_HEADERS if takes_devices else None)
         if request.auth.backend is None:
             return True
         reads = request.method in ("GET", "HEAD", "OPTIONS")

@@ -5,7 +5,9 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from delivery.models.channel import PROVIDER_CHOICES
 from delivery.priority import PRIORITY_WORDS
+from delivery.providers import canonical_name
 
 TITLE_LENGTH = 200
 BODY_LENGTH = 500
@@ -46,6 +48,14 @@ class TargetSerializer(Strict):
     all = serializers.BooleanField(required=False, default=False)
 
 
+class ActionSerializer(Strict):
+    """A button under what is shown."""
+
+    action = serializers.CharField(max_length=64)
+    title = serializers.CharField(max_length=64)
+    icon = serializers.CharField(max_length=500, required=False)
+
+
 class ContentSerializer(Strict):
     """What a device shows and reads."""
 
@@ -57,6 +67,21 @@ class ContentSerializer(Strict):
     sound = serializers.CharField(max_length=100, required=False)
     icon = serializers.CharField(max_length=500, required=False)
     image = serializers.CharField(max_length=500, required=False)
+    subtitle = serializers.CharField(max_length=TITLE_LENGTH, required=False)
+    category = serializers.CharField(max_length=100, required=False)
+    thread_id = serializers.CharField(max_length=64, required=False)
+    tag = serializers.CharField(max_length=64, required=False)
+    data_only = serializers.BooleanField(required=False)
+    actions = serializers.ListField(child=ActionSerializer(), max_length=5, required=False)
+    platforms = serializers.DictField(child=serializers.DictField(), required=False)
+
+    def validate_platforms(self, platforms: dict[str, Any]) -> dict[str, Any]:
+        """By provider, in the names of today."""
+        named = {canonical_name(name): said for name, said in platforms.items()}
+        strange = sorted(set(named) - {name for name, _ in PROVIDER_CHOICES})
+        if strange:
+            raise serializers.ValidationError(f"no such provider: {', '.join(strange)[:200]}")
+        return named
 
 
 class PushSerializer(ContentSerializer):

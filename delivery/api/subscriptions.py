@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -10,7 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery import addresses, channels, clocks
+from delivery import addresses, channels, clocks, credentials
 from delivery.api import answers
 from delivery.api.base import AnyView, ApiView
 from delivery.api.callers import Bearer, Caller, DeviceKey, SessionByOrigin, caller
@@ -130,7 +129,7 @@ class VapidKeyView(ApiView):
 
 
 def _vapid_public_key() -> str | None:
-    config = settings.PROVIDERS.get("web_push", {}).get("default")
+    config = credentials.usable().get("web_push", {}).get("default")
     if config is None:
         return None
     try:

@@ -12,7 +12,7 @@ from delivery.api import answers
 from delivery.api.base import AnyView, DeviceView
 from delivery.api.callers import caller, calling_device
 from delivery.api.errors import BadRequest, Unprocessable
-from delivery.api.fields import DeviceIdField, LineField, Moment, SmallJson
+from delivery.api.fields import DeviceIdField, LineField, Moment, Number, SmallJson
 from delivery.api.refusals import unless_own
 from delivery.telemetry import Entry
 
@@ -21,8 +21,8 @@ BATCH_KEYS = 10_000
 MAX_BATCH_ID_CHARS = 64
 
 
-def _percent() -> serializers.FloatField:
-    return serializers.FloatField(min_value=0, max_value=100)
+def _percent() -> Number:
+    return Number(min_value=0, max_value=100)
 
 
 class MetricsSerializer(serializers.Serializer[Any]):
@@ -30,9 +30,9 @@ class MetricsSerializer(serializers.Serializer[Any]):
     cpu_usage = _percent()
     memory_usage = _percent()
     disk_usage = _percent()
-    network_latency_ms = serializers.FloatField(min_value=0, required=False, allow_null=True)
-    uptime_seconds = serializers.FloatField(min_value=0, required=False, allow_null=True)
-    collection_interval_seconds = serializers.FloatField(min_value=0, required=False, allow_null=True)
+    network_latency_ms = Number(min_value=0, required=False, allow_null=True)
+    uptime_seconds = Number(min_value=0, required=False, allow_null=True)
+    collection_interval_seconds = Number(min_value=0, required=False, allow_null=True)
     timestamp = Moment(required=False, allow_null=True)
 
 

@@ -1,5 +1,6 @@
 """The record: one file per table, its facts and its verbs."""
 
+from delivery.models.alert import Alert
 from delivery.models.api_key import ApiKey
 from delivery.models.attempt import DeliveryAttempt
 from delivery.models.audit import AuditLog
@@ -14,6 +15,7 @@ from delivery.models.site import Site
 from delivery.models.telemetry import TelemetryLog
 
 __all__ = [
+    "Alert",
     "ApiKey",
     "AuditLog",
     "Channel",

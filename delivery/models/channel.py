@@ -47,6 +47,22 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
             state=ChannelState.DISABLED, disabled_by=by, disabled_code=code[:100], disabled_at=now
         )
 
+    def park(self, ids: list[int], *, by: str, code: str, now: datetime) -> int:
+        """Active -> parked: no sends until the guard has judged."""
+        return self.filter(id__in=ids, state=ChannelState.ACTIVE).update(
+            state=ChannelState.PARKED, disabled_by=by, disabled_code=code[:100], disabled_at=now
+        )
+
+    def disable_parked(self, provider: str, credential: str) -> int:
+        """Parked -> disabled: the provider was right."""
+        return self.filter(provider=provider, credential=credential, state=ChannelState.PARKED).update(
+            state=ChannelState.DISABLED
+        )
+
+    def release_parked(self, provider: str, credential: str) -> int:
+        """Parked -> active: the mistake was ours."""
+        return self.filter(provider=provider, credential=credential, state=ChannelState.PARKED).restore()
+
     def restore(self) -> int:
         """Any state -> active. What was said about the address before is forgotten."""
         return self.exclude(state=ChannelState.ACTIVE).update(

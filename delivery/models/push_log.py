@@ -72,6 +72,7 @@ class PushNotificationLog(models.Model):
     opened_at = models.DateTimeField(null=True)
     clicked_at = models.DateTimeField(null=True)
     latency_ms = models.BigIntegerField(null=True, help_text="From sent_at to the corrected received_at.")
+    accepted_code = models.CharField(max_length=100, db_default="", help_text="What the provider noted on accepting.")
     provider_message_id = models.CharField(max_length=255, db_default="")
     fallback_from = models.CharField(max_length=20, db_default="", help_text="The provider before this one.")
     error_code = models.CharField(max_length=100, db_default="")

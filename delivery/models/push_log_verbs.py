@@ -130,9 +130,9 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             f"""
             UPDATE {LOG} AS m SET
                 status = CASE WHEN m.status = 'pending' THEN 'sent' ELSE m.status END,
-                error_code = CASE WHEN m.status = 'pending' THEN r.code ELSE m.error_code END,
+                error_code = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_code END,
                 error_message = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_message END,
-                sent_at = r.sent_at, provider_message_id = r.provider_message_id,
+                sent_at = r.sent_at, accepted_code = r.code, provider_message_id = r.provider_message_id,
                 clock_skewed = (m.clock_skewed OR COALESCE({latency} < -{SKEW_MS}, false)),
                 latency_ms = CASE WHEN m.received_at IS NULL OR m.clock_skewed OR {latency} < -{SKEW_MS} THEN NULL
                                   WHEN {latency} < 0 THEN 0 ELSE {latency} END,
@@ -144,7 +144,14 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
 
     def mark_due_again(self, again: Sequence[Again], *, token: UUID) -> int:
         """Held pending -> pending, later or on another channel."""
-        table, params = setwise.rows(
+        return self._due_again(again, "m.claim_token = %s", [token])
+
+    def move_waiting(self, again: Sequence[Again]) -> int:
+        """Unclaimed pending -> pending on another channel or later, because its provider is closed for long."""
+        return self._due_again(again, "m.claim_token IS NULL", [])
+
+    def _due_again(self, again: Sequence[Again], guard: str, params: list[UUID]) -> int:
+        table, values = setwise.rows(
             {
                 "id": "bigint", "provider": "text", "credential": "text", "channel_id": "bigint",
                 "next_attempt_at": "timestamptz", "attempt_count": "bigint", "fallback_from": "text", "code": "text",
@@ -164,9 +171,9 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 fallback_from = CASE WHEN r.fallback_from = '' THEN m.fallback_from ELSE r.fallback_from END,
                 error_code = r.code, error_message = r.detail,
                 claim_token = NULL, claimed_until = NULL, claim_alone = false
-            FROM {table} WHERE m.id = r.id AND m.claim_token = %s AND m.status = 'pending'
+            FROM {table} WHERE m.id = r.id AND m.status = 'pending' AND {guard}
             """,
-            [*params, token],
+            [*values, *params],
         )
 
     def mark_failed(self, failed: Sequence[Failed], *, token: UUID) -> int:

@@ -5,14 +5,20 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from delivery.providers.apns import Apns
 from delivery.providers.base import ConfigError, Provider
+from delivery.providers.fcm import Fcm
 from delivery.providers.mqtt import Mqtt
 from delivery.providers.simulation import Simulation
+from delivery.providers.web_push import WebPush
+from delivery.providers.wns import Wns
 
 ENTRY_POINT_GROUP = "homepot.providers"
 """A package offers a provider with an entry point of this group: its name and a `Provider` class."""
 
-BUILT_IN: dict[str, type[Provider]] = {provider.name: provider for provider in (Mqtt, Simulation)}
+BUILT_IN: dict[str, type[Provider]] = {
+    provider.name: provider for provider in (Fcm, Apns, Wns, WebPush, Mqtt, Simulation)
+}
 
 ALIASES = {
     "fcm_linux": "fcm",

@@ -4,14 +4,9 @@ API:    https://developer.apple.com/documentation/usernotifications/sending-noti
 Errors: https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
         (read 2026-11-21)
 Limits: 4096 bytes of JSON; one stored notification per app while a device is away; 30 days.
-
-What an order may carry besides title and body: `subtitle`, `image` (fetched by the app's service extension), `badge`,
-`sound`, `category` (its action buttons), `thread_id` (grouping), `data_only`; `platforms.apns.aps` goes over the `aps`
-that we build, `platforms.apns.headers` over push type, priority, collapse id and topic.
 """
 
 import asyncio
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -21,9 +16,9 @@ from typing import Any, ClassVar, Self
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
-from delivery.priority import Priority
+from delivery.providers.apns_message import headers, payload
 from delivery.providers.apns_token import ProviderToken, read_key
-from delivery.providers.base import ConfigError, Message, Provider, flat
+from delivery.providers.base import ConfigError, Message, Provider
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
 
 PRODUCTION_URL = "https://api.push.apple.com"
@@ -83,21 +78,14 @@ HINTS = {
 }
 
 TOKEN_UPDATES_PAUSE_S = 1200.0
-MAX_STORED_S = 30 * 86400
 
-_PRIORITIES = {Priority.CRITICAL: "10", Priority.HIGH: "10", Priority.NORMAL: "5", Priority.LOW: "1"}
-_BACKGROUND_PRIORITY = "5"
-_SHOWN = ("title", "subtitle", "body", "badge", "sound")
-_APS_KEYS = {"badge": "badge", "sound": "sound", "category": "category", "thread_id": "thread-id"}
-_OVERRIDABLE = frozenset({"apns-push-type", "apns-priority", "apns-collapse-id", "apns-topic"})
 _TOKEN = re.compile(r"[0-9A-Fa-f]{2,400}")
 _REASON = re.compile(r"[A-Za-z0-9]{1,64}")
-_HEADER_TEXT = re.compile(r"[\x21-\x7e]{1,200}")
 _REQUIRED = {
-    "key_file": "give the .p8 file of a key with APNs enabled (developer.apple.com, Keys)",
-    "key_id": "give the 10 characters beside the key (developer.apple.com, Keys)",
-    "team_id": "give the 10 characters of the team (developer.apple.com, Membership)",
-    "topic": "give the app's bundle id",
+    "key_file": "set APNS_KEY_PATH to the .p8 file of a key with APNs enabled (developer.apple.com, Keys)",
+    "key_id": "set APNS_KEY_ID to the 10 characters beside the key (developer.apple.com, Keys)",
+    "team_id": "set APNS_TEAM_ID to the 10 characters of the team (developer.apple.com, Membership)",
+    "topic": "set APNS_TOPIC to the app's bundle id",
 }
 
 
@@ -134,50 +122,65 @@ class Apns(Provider):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Keys: `key_file` (.p8), `key_id`, `team_id`, `topic`; `url`, `sandbox_url`, `ca_file` for an emulator."""
+        """Keys: `key_file` (.p8), `key_id`, `team_id`, `topic`; `url`, `sandbox_url`, `ca_file` for an emulator.
+
+        `deadline_s` is for one attempt.
+        """
         for name, advice in _REQUIRED.items():
             if not config.get(name):
                 raise ConfigError(f"apns: {name} is missing: {advice}")
         try:
             return cls(
-                key=read_key(config["key_file"]),
-                key_id=config["key_id"],
-                team_id=config["team_id"],
-                topic=config["topic"],
+                key=read_key(str(config["key_file"])),
+                key_id=str(config["key_id"]),
+                team_id=str(config["team_id"]),
+                topic=str(config["topic"]),
                 url=(config.get("url") or PRODUCTION_URL).rstrip("/"),
                 sandbox_url=(config.get("sandbox_url") or SANDBOX_URL).rstrip("/"),
                 ca_file=config.get("ca_file") or None,
+                deadline_s=float(config.get("deadline_s", 10.0)),
             )
         except (OSError, ValueError) as error:
-            raise ConfigError(f"apns: ca_file cannot be used: {error}") from error
+            raise ConfigError(f"apns: ca_file or deadline_s cannot be used: {error}") from error
 
     async def aclose(self) -> None:
         for connection in self._connections.values():
             await connection.aclose()
 
+    def check_address(self, address: str) -> None:
+        if not _TOKEN.fullmatch(address):
+            raise ValueError("an APNs device token is hexadecimal")
+
+    def payload_bytes(self, message: Message) -> bytes:
+        """The rendered payload, whose size `max_payload_bytes` limits."""
+        return payload(message)
+
     async def send_one(self, message: Message) -> Outcome:
         if not _TOKEN.fullmatch(message.address):
-            return Outcome(kind=OutcomeKind.REJECTED, code="malformed_address", detail="An APNs token is hexadecimal.")
+            return _refused("malformed_address", "An APNs device token is hexadecimal.")
+        content = payload(message)
+        if len(content) > self.max_payload_bytes:
+            return _refused("payload_too_large", f"{len(content)} bytes; APNs takes {self.max_payload_bytes}.")
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._send(message)
+                return await self._send(message, content)
         except TimeoutError:
             return no_answer("no complete answer within the deadline")
 
-    async def _send(self, message: Message) -> Outcome:
+    async def _send(self, message: Message, content: bytes) -> Outcome:
         token = self._token.at(self._clock())
-        outcome = await self._push(message, token)
+        outcome = await self._push(message, content, token)
         if outcome.code == "ExpiredProviderToken" and (younger := self._token.instead_of(token, self._clock())):
-            return await self._push(message, younger)
+            return await self._push(message, content, younger)
         return outcome
 
-    async def _push(self, message: Message, token: str) -> Outcome:
+    async def _push(self, message: Message, content: bytes, token: str) -> Outcome:
         environment = "sandbox" if message.environment == "sandbox" else "production"
         connection = self._connections[environment]
         try:
             answer = await connection.post(
                 f"{self._urls[environment]}/3/device/{message.address}",
-                content=payload(message),
+                content=content,
                 headers={"authorization": f"bearer {token}", **headers(message, self._topic)},
             )
         except NoAnswer as unanswered:
@@ -191,52 +194,14 @@ class Apns(Provider):
         return Http(http2=True, ca_file=self._ca_file, deadline_s=self._deadline_s)
 
 
-def payload(message: Message) -> bytes:
-    """The JSON body: `aps` for the system, and the flat keys of the wire contract for the app."""
-    content = message.content
-    aps = {name: content[key] for key, name in _APS_KEYS.items() if content.get(key) is not None}
-    if is_background(message):
-        aps = {"content-available": 1}
-    elif alert := {key: content[key] for key in ("title", "subtitle", "body") if content.get(key)}:
-        aps["alert"] = alert
-    if content.get("image"):
-        aps["mutable-content"] = 1
-    body = {**flat(message), "aps": {**aps, **_override(message, "aps")}}
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def headers(message: Message, topic: str) -> dict[str, str]:
-    """The `apns-*` headers of a message."""
-    background = is_background(message)
-    ours = {
-        "apns-topic": topic,
-        "apns-push-type": "background" if background else "alert",
-        "apns-priority": _BACKGROUND_PRIORITY if background else _PRIORITIES[message.priority],
-        "apns-expiration": str(int(message.sent_at.timestamp()) + min(message.ttl_s, MAX_STORED_S)),
-        "apns-id": message.message_id,
-    }
-    if message.collapse_key:
-        ours["apns-collapse-id"] = collapse_id(message.collapse_key)
-    theirs = {name: str(value) for name, value in _override(message, "headers").items() if name in _OVERRIDABLE}
-    return {**ours, **{name: value for name, value in theirs.items() if _HEADER_TEXT.fullmatch(value)}}
-
-
-def is_background(message: Message) -> bool:
-    """Nothing to show: the app is woken with the data alone."""
-    return bool(message.content.get("data_only")) or all(message.content.get(key) in (None, "") for key in _SHOWN)
-
-
-def collapse_id(collapse_key: str) -> str:
-    """The key itself where Apple takes it (64 bytes of header text), else its hash: equal keys stay equal."""
-    if len(collapse_key) <= 64 and _HEADER_TEXT.fullmatch(collapse_key):
-        return collapse_key
-    return hashlib.sha256(collapse_key.encode()).hexdigest()
+def _refused(code: str, detail: str) -> Outcome:
+    return Outcome(kind=OutcomeKind.REJECTED, code=code, detail=detail)
 
 
 def read(answer: Answer, now: datetime) -> Outcome:
     """What an answer leads to. Apple repeats our `apns-id`, so a 200 without it is not Apple's."""
     if answer.status == 200 and "apns-id" in answer.headers:
-        return accepted(answer.headers["apns-id"])
+        return accepted(answer.headers["apns-id"][:200])
     reason, gone_since = ("unreadable_answer", None) if answer.status == 200 else _error(answer.body)
     kind = OUTCOMES.get(reason) or _kind_of(answer.status)
     wait_s = TOKEN_UPDATES_PAUSE_S if reason == "TooManyProviderTokenUpdates" else retry_after_s(answer.headers, now)
@@ -274,10 +239,3 @@ def _moment(since_ms: object) -> datetime | None:
         return datetime.fromtimestamp(since_ms / 1000, UTC) if isinstance(since_ms, int) else None
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def _override(message: Message, part: str) -> Mapping[str, Any]:
-    value: Any = message.content
-    for key in ("platforms", "apns", part):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}

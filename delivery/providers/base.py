@@ -5,6 +5,7 @@ URLs, certificates and clocks are arguments, so that tests need no patching.
 """
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,10 @@ class Provider(ABC):
     def check_address(self, address: str) -> None:
         """At registration: `ValueError` says what is wrong with the address. May ask the DNS, so it may block."""
         return
+
+    def payload_bytes(self, message: Message) -> bytes:
+        """The rendered payload, whose size `max_payload_bytes` limits."""
+        return json.dumps(flat(message), separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
     async def start(self) -> None:
         """Open what must be open before the first send. Runs on the worker's event loop; may be called again."""

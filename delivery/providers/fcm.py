@@ -10,12 +10,14 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.base import ConfigError, Message, Provider
-from delivery.providers.fcm_message import body
+from delivery.providers.blame import Blame
+from delivery.providers.fcm_message import body, encoded, limited_text
 from delivery.providers.fcm_token import AccessToken, ServiceAccount
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
 
@@ -30,7 +32,7 @@ OUTCOMES = {
     "QUOTA_EXCEEDED": OutcomeKind.THROTTLED,
     "UNAVAILABLE": OutcomeKind.RETRY,
     "INTERNAL": OutcomeKind.RETRY,
-    "THIRD_PARTY_AUTH_ERROR": OutcomeKind.MISCONFIGURED,
+    "THIRD_PARTY_AUTH_ERROR": OutcomeKind.REJECTED,
     # Google's general ones, where FCM says no more
     "UNAUTHENTICATED": OutcomeKind.MISCONFIGURED,
     "PERMISSION_DENIED": OutcomeKind.MISCONFIGURED,
@@ -44,6 +46,9 @@ OUTCOMES = {
 }
 """By code; any other one counts by its status (`_kind_of`). INVALID_ARGUMENT and QUOTA_EXCEEDED are looked at twice."""
 
+ONE_ADDRESS_OR_ALL = ("SENDER_ID_MISMATCH", "THIRD_PARTY_AUTH_ERROR")
+"""The fault of one token, or of the Apple and Web keys of the project, until 20 came in a row: then it is ours."""
+
 HINTS = {
     "SENDER_ID_MISMATCH": "The token belongs to another Firebase project.",
     "THIRD_PARTY_AUTH_ERROR": "The project's APNs key or Web Push key in the Firebase console is missing or wrong.",
@@ -56,6 +61,7 @@ HINTS = {
 MIN_WAITS_S = {OutcomeKind.RETRY: 10.0, OutcomeKind.THROTTLED: 60.0}
 """What Google asks for at least before the next try, also where it names no Retry-After."""
 
+_ADDRESS = re.compile(r"[\x21-\x7e]{1,4096}")
 _PROJECT_ID = re.compile(r"[a-z0-9][a-z0-9.:-]{0,127}")
 _CODE = re.compile(r"[A-Z_]{1,64}")
 
@@ -86,62 +92,95 @@ class Fcm(Provider):
         self._token = AccessToken(account, self._token_http, clock)
         self._clock = clock
         self._deadline_s = deadline_s
+        self._blame = Blame()
+        self._blame.accepted(self.name)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Keys: `service_account_file`, `project_id` (default: the file's); `url` and `ca_file` for an emulator."""
+        """Keys: `service_account_file`, `project_id` (default: the file's); `url` and `ca_file` for an emulator.
+
+        `deadline_s` is for one attempt, a new access token included.
+        """
         if not config.get("service_account_file"):
             raise ConfigError(
-                "fcm: service_account_file is missing: give the JSON key of a service account "
-                "(Firebase console, Project settings, Service accounts)"
+                "fcm: service_account_file is missing: set FCM_SERVICE_ACCOUNT_FILE to the JSON key of a service "
+                "account (Firebase console, Project settings, Service accounts)"
             )
-        account = ServiceAccount.from_file(config["service_account_file"])
-        project_id = config.get("project_id") or account.project_id
+        account = ServiceAccount.from_file(str(config["service_account_file"]))
+        project_id = str(config.get("project_id") or account.project_id)
         if not _PROJECT_ID.fullmatch(project_id):
-            raise ConfigError("fcm: project_id is missing or malformed: give the id of the Firebase project")
+            raise ConfigError(
+                "fcm: project_id is missing or malformed: set FCM_PROJECT_ID to the id of the Firebase project"
+            )
         try:
             return cls(
                 account,
                 project_id=project_id,
                 url=(config.get("url") or URL).rstrip("/"),
                 ca_file=config.get("ca_file") or None,
+                deadline_s=float(config.get("deadline_s", 10.0)),
             )
         except (OSError, ValueError) as error:
-            raise ConfigError(f"fcm: ca_file cannot be used: {error}") from error
+            raise ConfigError(f"fcm: ca_file or deadline_s cannot be used: {error}") from error
 
     async def aclose(self) -> None:
         await self._http.aclose()
         await self._token_http.aclose()
 
+    def check_address(self, address: str) -> None:
+        if not _ADDRESS.fullmatch(address):
+            raise ValueError("an FCM registration token is 1 to 4096 letters, digits and signs, without spaces")
+
+    def payload_bytes(self, message: Message) -> bytes:
+        """The part of the rendered message whose size `max_payload_bytes` limits."""
+        return limited_text(body(message))
+
     async def send_one(self, message: Message) -> Outcome:
+        if not _ADDRESS.fullmatch(message.address):
+            return _refused("malformed_address", "An FCM registration token has no spaces and at most 4096 characters.")
+        built = body(message)
+        content = encoded(built)
+        if len(content) > self.max_payload_bytes and (size_bytes := len(limited_text(built))) > self.max_payload_bytes:
+            return _refused("payload_too_large", f"{size_bytes} bytes; FCM takes {self.max_payload_bytes}.")
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await self._send(message)
+                return await self._send(content)
         except TimeoutError:
             return no_answer("no complete answer within the deadline")
 
-    async def _send(self, message: Message) -> Outcome:
+    async def _send(self, content: bytes) -> Outcome:
         token = await self._token.get()
         if isinstance(token, Outcome):
             return token
-        outcome = await self._post(message, token)
+        outcome = await self._post(content, token)
         if outcome.code != "UNAUTHENTICATED":
             return outcome
         fresh = await self._token.instead_of(token)
         if fresh is None:
             return outcome
-        return fresh if isinstance(fresh, Outcome) else await self._post(message, fresh)
+        return fresh if isinstance(fresh, Outcome) else await self._post(content, fresh)
 
-    async def _post(self, message: Message, token: str) -> Outcome:
+    async def _post(self, content: bytes, token: str) -> Outcome:
         try:
             answer = await self._http.post(
                 self._endpoint,
-                content=json.dumps(body(message), ensure_ascii=False, separators=(",", ":")).encode(),
+                content=content,
                 headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
             )
         except NoAnswer as unanswered:
             return no_answer(unanswered.detail)
-        return read(answer, self._clock())
+        return self._judged(read(answer, self._clock()))
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        if outcome.kind is OutcomeKind.ACCEPTED:
+            self._blame.accepted(self.name)
+        if outcome.code in ONE_ADDRESS_OR_ALL:
+            return replace(outcome, kind=self._blame.refused(self.name))
+        return outcome
+
+
+def _refused(code: str, detail: str) -> Outcome:
+    return Outcome(kind=OutcomeKind.REJECTED, code=code, detail=detail)
 
 
 def read(answer: Answer, now: datetime) -> Outcome:

@@ -3,47 +3,61 @@
 Fields: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages (read 2026-11-21)
 
 What an order may carry besides title and body: `image`, `icon`, `badge`, `sound`, `category` (action buttons of an
-iOS app), `thread_id` (grouping), `data_only`. `platforms.fcm` goes over the message that we build, key by key, but
-cannot name another target.
+iOS app), `thread_id` (grouping), `data_only`. What stands under `platforms.fcm` goes over that, except FCM's own parts
+(`NATIVE`), which go key by key over the ones that we build.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from delivery.priority import Priority
-from delivery.providers.base import Message, flat
+from delivery.providers.base import Message, flat, overrides
 
 MAX_TTL_S = 2_419_200
+NATIVE = ("notification", "android", "apns", "webpush", "fcmOptions")
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _URGENT = (Priority.CRITICAL, Priority.HIGH)
-_TARGETS = ("token", "topic", "condition")
 _URGENCIES = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.NORMAL: "normal", Priority.LOW: "low"}
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def body(message: Message) -> dict[str, Any]:
     """The request body. With nothing to show, or `data_only`, the app gets the data and no notification is made."""
-    built = {
-        "data": flat(message),
+    own = overrides(message, "fcm")
+    if own:
+        content = {**message.content, **{key: value for key, value in own.items() if key not in NATIVE}}
+        message = replace(message, content=content)
+    native: dict[str, Any] = {
         "notification": notification(message),
         "android": android(message),
         "apns": apns(message),
         "webpush": webpush(message),
     }
-    merged = _merged(built, _overrides(message))
-    if isinstance(merged["data"], Mapping):
-        merged["data"] = {key: _text(value) for key, value in merged["data"].items()}
-    kept = {key: value for key, value in merged.items() if value not in (None, {}) and key not in _TARGETS}
-    return {"message": {"token": message.address, **kept}}
+    if own:
+        native = _merged(native, {key: value for key, value in own.items() if key in NATIVE})
+    return {
+        "message": {
+            "token": message.address,
+            "data": {key: _text(value) for key, value in flat(message).items()},
+            **{key: value for key, value in native.items() if value},
+        }
+    }
 
 
-def data_bytes(message: Message) -> int:
-    """The size that FCM limits: keys and values of data and notification."""
-    built = body(message)["message"]
-    texts = [text for part in ("data", "notification") for pair in built.get(part, {}).items() for text in pair]
-    return sum(len(str(text).encode()) for text in texts)
+def encoded(built: Mapping[str, Any]) -> bytes:
+    """The body as it travels. A lone surrogate, which no JSON may carry, becomes a question mark."""
+    return _json(built).encode("utf-8", errors="replace")
+
+
+def limited_text(built: Mapping[str, Any]) -> bytes:
+    """What FCM's limit counts of a request body: keys and values of data and notification."""
+    parts = (built["message"]["data"], built["message"].get("notification"))
+    texts = (f"{key}{value}" for part in parts if isinstance(part, Mapping) for key, value in part.items())
+    return "".join(texts).encode("utf-8", errors="replace")
 
 
 def is_silent(message: Message) -> bool:
@@ -88,12 +102,6 @@ def webpush(message: Message) -> dict[str, Any]:
     return {"headers": headers, **({"notification": shown} if shown else {})}
 
 
-def _overrides(message: Message) -> Mapping[str, Any]:
-    platforms = message.content.get("platforms")
-    overrides = platforms.get("fcm") if isinstance(platforms, Mapping) else None
-    return overrides if isinstance(overrides, Mapping) else {}
-
-
 def _chosen(message: Message, **names: str) -> dict[str, Any]:
     """Those of the content's keys that are there, under FCM's names."""
     content = message.content
@@ -110,4 +118,4 @@ def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any
 
 def _text(value: Any) -> str:
     """FCM takes strings only: what is none travels as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, str) else _json(value)

@@ -57,11 +57,12 @@ class Broker:
     @classmethod
     def from_url(cls, url: str, ca_file: str | None = None) -> Self:
         """Read `mqtt://user:password@host:port` or `mqtts://...`; `ConfigError` never quotes the password."""
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             port = parts.port
+            (parts.hostname or "").encode("idna")
         except ValueError:
-            raise ConfigError("MQTT_URL: the port is not a number from 0 to 65535") from None
+            raise ConfigError("MQTT_URL: its host or port cannot be read") from None
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise ConfigError("MQTT_URL must look like mqtt://user:password@host:1883 or mqtts://host:8883")
         if parts.path.strip("/") or parts.query:

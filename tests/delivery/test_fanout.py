@@ -8,6 +8,7 @@ from redis import Redis
 
 from delivery import fanout, sweeps
 from delivery.models import Job, PushNotificationLog
+from delivery.priority import Priority
 from tests import races
 from tests.delivery.rows import a_channel, a_device, a_job
 
@@ -20,7 +21,7 @@ def small_chunks(settings: LazySettings) -> None:
 
 
 def devices_with_messages() -> list[str]:
-    return sorted(PushNotificationLog.objects.values_list("device_id", flat=True))
+    return sorted(row.device_id for row in PushNotificationLog.objects.all())
 
 
 def make_devices(count: int) -> list[str]:
@@ -88,8 +89,8 @@ def test_a_device_made_after_the_order_is_not_in_it() -> None:
 
 def test_the_more_urgent_job_goes_first() -> None:
     make_devices(12)
-    slow = a_job(priority=3)
-    urgent = a_job(priority=0)
+    slow = a_job(priority=Priority.LOW)
+    urgent = a_job(priority=Priority.CRITICAL)
 
     fanout.fan_out_chunk()
 

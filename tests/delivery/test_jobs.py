@@ -31,6 +31,10 @@ def signed_in(bearer: str) -> APIClient:
     return client
 
 
+def devices_with_messages() -> list[str]:
+    return sorted(row.device_id for row in PushNotificationLog.objects.all())
+
+
 def run_fanout() -> None:
     while fanout.fan_out_chunk():
         pass
@@ -45,7 +49,7 @@ def test_a_job_for_one_device_makes_exactly_one_message(backend: APIClient) -> N
     run_fanout()
 
     assert answer.status_code == 202
-    assert list(PushNotificationLog.objects.values_list("device_id", flat=True)) == ["till-1"]
+    assert devices_with_messages() == ["till-1"]
 
 
 def test_a_site_of_120_devices_makes_120_messages(backend: APIClient) -> None:
@@ -76,7 +80,7 @@ def test_targets_are_united(backend: APIClient) -> None:
     )
     run_fanout()
 
-    found = set(PushNotificationLog.objects.values_list("device_id", flat=True))
+    found = set(devices_with_messages())
     assert found == {"by-site", "by-segment", "by-name", "by-user"}
 
 
@@ -161,7 +165,7 @@ def test_a_technician_sends_to_the_sites_given_to_them_and_no_other() -> None:
     assert client.post(JOBS, order(target={"devices": ["till-other"]})).status_code == 422
     assert client.post(JOBS, order(target={"all": True})).status_code == 202
     run_fanout()
-    assert list(PushNotificationLog.objects.values_list("device_id", flat=True)) == ["till-mine"]
+    assert devices_with_messages() == ["till-mine"]
 
 
 def test_who_has_no_site_may_not_order() -> None:
@@ -231,7 +235,7 @@ def test_a_site_job_for_one_device_reaches_one_device(backend: APIClient) -> Non
 
     assert answer.status_code == 200
     assert set(answer.json()) == {"message", "job_id", "site_id", "action", "status"}
-    assert list(PushNotificationLog.objects.values_list("device_id", flat=True)) == ["till-2"]
+    assert devices_with_messages() == ["till-2"]
 
 
 def test_a_site_job_for_another_sites_device_is_not_found(backend: APIClient) -> None:
@@ -266,3 +270,34 @@ def test_progress_parts_sum_to_what_is_targeted(backend: APIClient) -> None:
     assert progress["targeted"] == sum(progress[part] for part in jobs.PARTS)
     reasons = set(PushNotificationLog.objects.filter(status="skipped").values_list("error_code", flat=True))
     assert reasons == {"device_retired", "no_channel"}
+
+
+def test_what_a_provider_would_refuse_is_refused_when_it_is_ordered(backend: APIClient) -> None:
+    a_channel(a_device("till-1"), "simulation")
+    push = {"title": "x", "data": {"text": "x" * 5000}}
+
+    answer = backend.post(JOBS, order(push_notification=push))
+
+    assert (answer.status_code, Job.objects.count()) == (422, 0)
+    assert "simulation sends it, which takes 4096" in answer.json()["detail"]["push_notification"][0]
+
+
+def test_what_only_larger_providers_carry_is_accepted(backend: APIClient) -> None:
+    a_channel(a_device("till-1"), "mqtt")
+    push = {"title": "x", "data": {"text": "x" * 5000}}
+
+    assert backend.post(JOBS, order(push_notification=push)).status_code == 202
+
+
+def test_a_provider_is_named_by_any_of_its_spellings(backend: APIClient) -> None:
+    push = {"title": "x", "platforms": {"fcm_linux": {"title": "y"}}}
+
+    backend.post(JOBS, order(push_notification=push))
+
+    assert Job.objects.get().payload["platforms"] == {"fcm": {"title": "y"}}
+
+
+def test_an_unknown_platform_is_refused(backend: APIClient) -> None:
+    push = {"title": "x", "platforms": {"pigeon": {}}}
+
+    assert backend.post(JOBS, order(push_notification=push)).status_code == 422

@@ -63,6 +63,16 @@ def simulation(settings: LazySettings) -> Iterator[None]:
     event_loop.close()
 
 
+def channel_of(row: PushNotificationLog) -> Channel:
+    assert row.channel_id is not None
+    return Channel.objects.get(pk=row.channel_id)
+
+
+def frozen(job: Job) -> dict[str, int]:
+    assert job.frozen_progress is not None
+    return dict(job.frozen_progress)
+
+
 def outcome(kind: OutcomeKind, code: str = "x", retry_after_s: float | None = None) -> Outcome:
     return Outcome(kind=kind, code=code, retry_after_s=retry_after_s)
 
@@ -145,14 +155,14 @@ def test_a_channel_that_cannot_carry_it_hands_over_to_the_next(
     assert broker.llen("push.mqtt") == 1
 
 
-def test_a_gone_address_is_disabled_with_who_said_so(scripted: type[Scripted]) -> None:
+def test_a_gone_address_is_parked_with_who_said_so(scripted: type[Scripted]) -> None:
     [row] = messages()
     scripted.answers = [outcome(OutcomeKind.ADDRESS_GONE, "UNREGISTERED")]
 
     sending.send_batch("simulation")
 
-    channel = Channel.objects.get(pk=row.channel_id)
-    assert (channel.state, channel.disabled_by, channel.disabled_code) == ("disabled", "provider", "UNREGISTERED")
+    channel = channel_of(row)
+    assert (channel.state, channel.disabled_by, channel.disabled_code) == ("parked", "simulation", "UNREGISTERED")
 
 
 def test_a_rejected_message_leaves_the_channel_as_it_is(scripted: type[Scripted]) -> None:
@@ -161,7 +171,7 @@ def test_a_rejected_message_leaves_the_channel_as_it_is(scripted: type[Scripted]
 
     sending.send_batch("simulation")
 
-    assert Channel.objects.get(pk=row.channel_id).state == "active"
+    assert channel_of(row).state == "active"
 
 
 def test_without_another_channel_it_waits_in_the_inbox(scripted: type[Scripted]) -> None:
@@ -250,6 +260,21 @@ def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
     assert (row.status, row.attempt_count) == ("sent", 2)
 
 
+def test_a_row_that_was_sent_alone_wakes_a_worker_for_the_next(scripted: type[Scripted], broker: Redis) -> None:
+    messages(2)
+    claim(uuid4())
+    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    sweeps.release_lost()
+    broker.flushdb()
+
+    woken = []
+    while sending.send_alone("simulation"):
+        woken.append(broker.llen("push.simulation"))
+
+    assert woken == [1, 2]
+    assert set(PushNotificationLog.objects.values_list("status", flat=True)) == {"sent"}
+
+
 def test_an_ack_that_overtakes_the_result_keeps_the_message_delivered(scripted: type[Scripted]) -> None:
     [row] = messages()
     PushNotificationLog.objects.filter(pk=row.pk).update(status="pending")
@@ -269,7 +294,7 @@ def test_the_sweeps_wake_what_a_flushed_broker_forgot(scripted: type[Scripted], 
 
     given = sweeps.rehint()
 
-    [raw] = broker.lrange("push.simulation", 0, -1)  # type: ignore[misc]
+    [raw] = broker.lrange("push.simulation", 0, -1)
     assert given == 1
     assert json.loads(raw)["headers"]["task"] == "delivery.send"
     assert sweeps.rehint() == 0, "one hint for one batch is enough"
@@ -286,7 +311,7 @@ def test_expiry_ends_what_nobody_acked_and_the_job_completes(scripted: type[Scri
     assert sweeps.settle_jobs() == 0
 
     job = Job.objects.get(job_id=rows[0].job_id)
-    assert (job.status, job.frozen_progress["expired"]) == ("completed", 3)
+    assert (job.status, frozen(job)["expired"]) == ("completed", 3)
 
 
 def test_a_late_ack_thaws_the_count_of_a_completed_job(scripted: type[Scripted]) -> None:
@@ -301,7 +326,7 @@ def test_a_late_ack_thaws_the_count_of_a_completed_job(scripted: type[Scripted])
     sweeps.settle_jobs()
 
     job = Job.objects.get(job_id=row.job_id)
-    assert (job.frozen_progress["late"], job.frozen_progress["expired"]) == (1, 0)
+    assert (frozen(job)["late"], frozen(job)["expired"]) == (1, 0)
 
 
 def test_channels_silent_for_90_days_are_put_away_and_others_are_not() -> None:

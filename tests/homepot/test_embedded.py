@@ -19,13 +19,14 @@ from tests.processes import ROOT, Process, free_port, spawn, url_answers
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 READY_S = 120.0
+"""Generous: a dozen processes start at once, on a machine that may have other work."""
 
 
 class Copy:
     """The product in a folder of its own, as a person would have cloned it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "copy"
+        self.folder = folder / "a copy"
         self.var = self.folder / "var"
         self.port = free_port()
         self.launchers: list[Process] = []
@@ -54,9 +55,8 @@ class Copy:
     def end(self) -> None:
         for launcher in self.launchers:
             if launcher.alive:
-                launcher.stop()
-        if left := supervision.leftovers(self.var):
-            supervision.stop_leftovers(left)
+                launcher.stop(timeout_s=READY_S)
+        supervision.stop_leftovers(self.var)
         if (self.var / "sockets").is_symlink():
             shutil.rmtree((self.var / "sockets").readlink())
 
@@ -98,23 +98,23 @@ def test_its_keys_are_for_its_owner_only(running: Copy) -> None:
 
 def test_every_child_comes_back_after_a_kill(running: Copy) -> None:
     launcher = running.launchers[0]
-    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile())
+    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile(), READY_S)
 
     for name, pid in running.children().items():
         psutil.Process(pid).kill()
-        launcher.wait_for(f"{name} again", partial(running.replaced, name, pid))
+        launcher.wait_for(f"{name} again", partial(running.replaced, name, pid), READY_S)
 
-    launcher.wait_for_url(f"http://127.0.0.1:{running.port}/livez")
+    launcher.wait_for_url(f"http://127.0.0.1:{running.port}/livez", READY_S)
 
 
 def test_a_killed_supervisor_is_started_again_with_all_children(running: Copy) -> None:
     launcher = running.launchers[0]
-    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile())
+    launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile(), READY_S)
     before = set(running.children().values())
 
     psutil.Process(int((running.var / "supervisord.pid").read_text())).kill()
 
-    launcher.wait_for_line("The supervisor ended")
+    launcher.wait_for_line("The supervisor ended", READY_S)
     launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile(), READY_S)
     assert not before & set(running.children().values())
 
@@ -145,7 +145,7 @@ def test_it_ends_without_a_trace_and_starts_again_on_the_same_data(often_started
     launcher = often_started.start()
     sockets = (often_started.var / "sockets").readlink()
 
-    launcher.stop(number)
+    launcher.stop(number, READY_S)
 
     assert supervision.leftovers(often_started.var) == []
     assert not sockets.exists()

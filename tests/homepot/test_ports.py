@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,23 @@ def test_a_free_port_near_by_is_offered(busy_port: int) -> None:
     offered = ports.next_free("127.0.0.1", busy_port)
 
     assert ports.is_free("127.0.0.1", offered)
+
+
+def test_ports_are_the_same_the_next_time(tmp_path: Path) -> None:
+    first = ports.kept(tmp_path / "ports.json", "mqtt", "flower")
+
+    assert ports.kept(tmp_path / "ports.json", "mqtt", "flower") == first
+    assert len(set(first)) == 2
+
+
+def test_a_server_for_this_machine_alone_has_no_other_names() -> None:
+    assert ports.own_names("127.0.0.1") == ["127.0.0.1", "localhost"]
+
+
+def test_a_server_on_all_addresses_is_reached_by_the_name_of_the_machine() -> None:
+    assert socket.gethostname() in ports.own_names(ports.ANYWHERE)
+
+
+def test_an_address_of_another_machine_is_an_error() -> None:
+    with pytest.raises(OSError, match="assign"):
+        ports.is_free("192.0.2.1", 8000)

@@ -1,10 +1,14 @@
 """Callers of every kind, over real HTTP requests through Django's whole middleware."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
+from django.db import connection
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
@@ -97,3 +101,23 @@ def person_client(person: User) -> APIClient:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {AuthToken.objects.create(user=person)[1]}")
     return client
+
+
+@pytest.fixture
+def run_at_once() -> Callable[[int, Callable[[], Any]], list[Any]]:
+    """Calls the same thing in that many threads, each with a database connection of its own."""
+
+    def run(times: int, act: Callable[[], Any]) -> list[Any]:
+        start = threading.Barrier(times)
+
+        def one(_: int) -> Any:
+            try:
+                start.wait(10)
+                return act()
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(times) as pool:
+            return list(pool.map(one, range(times)))
+
+    return run

@@ -115,7 +115,7 @@ SIGN_IN = "/api/v1/auth/token"
 def test_answers_each_bad_request_in_one_shape(
     anybody: APIClient, body: bytes, content_type: str, headers: dict[str, str], status: int
 ) -> None:
-    response = anybody.generic("POST", SIGN_IN, body, content_type=content_type, headers=headers)
+    response = anybody.generic("POST", SIGN_IN, body.decode(), content_type=content_type, headers=headers)
 
     assert response.status_code == status
     assert response.json().keys() == {"detail", "status_code"}

@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from delivery.outcomes import Outcome, OutcomeKind
 from delivery.priority import Priority
@@ -75,3 +77,16 @@ def outcome_of(answer: Callable[[Received], Reply]) -> Outcome:
     with Http2Server(answer) as server:
         [outcome] = send(apns(server.url), [MESSAGE])
     return outcome
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """A credential's settings, but for the URL."""
+    key_file = folder / "AuthKey.p8"
+    key_file.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return {
+        "key_file": str(key_file),
+        "key_id": "KEY1234567",
+        "team_id": "TEAM123456",
+        "topic": "org.homepot.agent",
+        "ca_file": authority().ca_file,
+    }

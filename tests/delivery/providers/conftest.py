@@ -1,19 +1,25 @@
 """The contract suite runs over every rig named here. A new provider is one fixture and its name in `RIGS`."""
 
+import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from delivery.providers import get_push_provider
+from delivery.providers.apns import Apns
+from delivery.providers.fcm import Fcm
 from tests import servers
 from tests.delivery.mqtt import Amqtt, Listener, wait_until
+from tests.delivery.providers import apple, google
 from tests.delivery.providers.ack_server import AckServer
+from tests.delivery.providers.local_servers import Http2Server, Reply, authority
 from tests.delivery.providers.rig import Rig
 from tests.delivery.providers.scripted_broker import ScriptedBroker
 
-RIGS = ["mqtt_rig", "amqtt_rig", "simulation_rig"]
+RIGS = ["mqtt_rig", "amqtt_rig", "simulation_rig", "fcm_rig", "apns_rig"]
 
 
 @pytest.fixture(params=RIGS)
@@ -76,4 +82,40 @@ def simulation_rig() -> Iterator[Rig]:
             ),
             seen=seen,
             ack_url=server.url,
+        )
+
+
+@pytest.fixture
+def fcm_rig(tmp_path: Path, refusing_port: int) -> Iterator[Rig]:
+    nobody = f"https://127.0.0.1:{refusing_port}"
+    with google.Google() as healthy, google.Google(lambda _: Reply(after_s=60)) as silent:
+        config = {"service_account_file": google.account_file(tmp_path, healthy), "ca_file": authority().ca_file}
+
+        def seen(count: int) -> list[str]:
+            wait_until(lambda: len(healthy.messages) >= count)
+            return [json.loads(request.body)["message"]["data"]["message_id"] for request in healthy.messages]
+
+        yield Rig(
+            healthy=lambda: Fcm.from_config({**config, "url": healthy.url}),
+            unreachable=lambda: Fcm.from_config({**config, "url": nobody}),
+            silent=lambda deadline_s: Fcm.from_config({**config, "url": silent.url, "deadline_s": deadline_s}),
+            seen=seen,
+        )
+
+
+@pytest.fixture
+def apns_rig(tmp_path: Path, refusing_port: int) -> Iterator[Rig]:
+    nobody = f"https://127.0.0.1:{refusing_port}"
+    with Http2Server(apple.like_apple, strict=True) as healthy, Http2Server(lambda _: Reply(after_s=60)) as silent:
+        config = apple.config(tmp_path)
+
+        def seen(count: int) -> list[str]:
+            wait_until(lambda: len(healthy.received) >= count)
+            return [request.headers["apns-id"] for request in healthy.received]
+
+        yield Rig(
+            healthy=lambda: Apns.from_config({**config, "url": healthy.url}),
+            unreachable=lambda: Apns.from_config({**config, "url": nobody}),
+            silent=lambda deadline_s: Apns.from_config({**config, "url": silent.url, "deadline_s": deadline_s}),
+            seen=seen,
         )

@@ -5,6 +5,7 @@ Each runs on a loop of its own in a thread, so that a test may drive the client 
 
 import asyncio
 import ipaddress
+import logging
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
@@ -46,6 +47,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     after_s: float = 0.0
 
+
+logging.getLogger("hpack").setLevel(logging.WARNING)  # else the servers' side logs every header, addresses too
 
 T = TypeVar("T")
 Answer = Callable[[Received], Reply]

@@ -8,7 +8,7 @@ import pytest
 
 from delivery.outcomes import OutcomeKind
 from delivery.priority import Priority
-from delivery.providers.apns import collapse_id
+from delivery.providers.apns_message import collapse_id, payload
 from delivery.providers.base import Message
 from tests.delivery.providers.apple import (
     ADDRESS,
@@ -171,3 +171,25 @@ def test_sends_nothing_to_what_is_no_token(address: str) -> None:
         [outcome] = send(apns(server.url), [replace(MESSAGE, address=address)])
 
     assert (outcome.kind, outcome.code, server.received) == (OutcomeKind.REJECTED, "malformed_address", [])
+    with pytest.raises(ValueError, match="hexadecimal"):
+        apns(server.url).check_address(address)
+
+
+def test_sends_nothing_that_is_too_large() -> None:
+    room = 4096 - len(payload(with_content(title="")))
+
+    with Http2Server(like_apple) as server:
+        messages = [with_content(title="", data={"x": "y" * (room + extra - 6)}) for extra in (0, 1)]
+        [fits, refused] = send(apns(server.url), messages)
+
+    assert (fits.kind, refused.kind, refused.code) == (OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, "payload_too_large")
+    assert [len(request.body) for request in server.received] == [4096]
+
+
+def test_overrides_go_over_the_content_for_apns_alone() -> None:
+    content = json.loads(
+        sent(with_content(title="Hi", badge=1, platforms={"apns": {"title": "Hello", "badge": None}})).body
+    )
+
+    assert content["aps"] == {"alert": {"title": "Hello"}}
+    assert content["title"] == "Hello"

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from delivery.outcomes import OutcomeKind
 from delivery.providers.apns import Apns
 from delivery.providers.base import ConfigError
+from tests.delivery.providers import apple
 from tests.delivery.providers.apple import (
     KEY,
     MESSAGE,
@@ -24,7 +25,7 @@ from tests.delivery.providers.apple import (
     send,
     sent,
 )
-from tests.delivery.providers.local_servers import Http2Server, Received, Reply, authority
+from tests.delivery.providers.local_servers import Http2Server, Received, Reply
 
 
 def token_of(request: Received) -> str:
@@ -112,15 +113,7 @@ def test_apple_refusing_every_token_as_expired_is_our_clock() -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
-    key_file = tmp_path / "AuthKey.p8"
-    key_file.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return {
-        "key_file": str(key_file),
-        "key_id": "KEY1234567",
-        "team_id": "TEAM123456",
-        "topic": "org.homepot.agent",
-        "ca_file": authority().ca_file,
-    }
+    return apple.config(tmp_path)
 
 
 def test_is_built_from_settings(config: dict[str, Any]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from delivery.outcomes import NO_ANSWER, Outcome, OutcomeKind
+from delivery.providers.base import Message
 from delivery.providers.fcm import OUTCOMES, Fcm
-from delivery.providers.fcm_message import body
+from delivery.providers.fcm_message import body, limited_text
 from tests.delivery.providers.google import (
     ACCEPTED,
     MESSAGE,
@@ -68,7 +69,7 @@ ANSWERS = [
     (429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", OutcomeKind.THROTTLED),
     (503, "UNAVAILABLE", "UNAVAILABLE", OutcomeKind.RETRY),
     (500, "INTERNAL", "INTERNAL", OutcomeKind.RETRY),
-    (401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", OutcomeKind.MISCONFIGURED),
+    (401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", OutcomeKind.REJECTED),
     (500, "UNKNOWN", "UNSPECIFIED_ERROR", OutcomeKind.RETRY),
     (401, "UNAUTHENTICATED", "", OutcomeKind.MISCONFIGURED),
     (403, "PERMISSION_DENIED", "", OutcomeKind.MISCONFIGURED),
@@ -92,6 +93,44 @@ def test_a_documented_code_leads_to(tmp_path: Path, status: int, canonical: str,
 
 def test_the_table_above_has_every_code_of_the_module() -> None:
     assert {own or canonical for _, canonical, own, _ in ANSWERS} == OUTCOMES.keys() - {"unreadable_answer"}
+
+
+@pytest.mark.parametrize("code", ["SENDER_ID_MISMATCH", "THIRD_PARTY_AUTH_ERROR"])
+def test_what_one_address_may_be_to_blame_for_is_ours_after_20_in_a_row(tmp_path: Path, code: str) -> None:
+    replies = iter([google_error(403, "", fcm_error(code))] * 25 + [ACCEPTED, google_error(403, "", fcm_error(code))])
+
+    with Google(lambda _: next(replies)) as google:
+        outcomes = send(fcm(google, tmp_path), *([MESSAGE] for _ in range(27)))
+
+    kinds = [outcome.kind for outcome in outcomes]
+    assert kinds[:20] == [OutcomeKind.REJECTED] * 20
+    assert kinds[20:25] == [OutcomeKind.MISCONFIGURED] * 5
+    assert kinds[25:] == [OutcomeKind.ACCEPTED, OutcomeKind.REJECTED]
+
+
+def test_refuses_what_is_too_large_without_a_connection(tmp_path: Path) -> None:
+    with Google() as google:
+        [fits, refused] = send(fcm(google, tmp_path), [sized(4096), sized(4097)])
+
+    assert (fits.kind, refused.kind, refused.code) == (OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, "payload_too_large")
+    assert len(google.messages) == 1
+
+
+def sized(size_bytes: int) -> Message:
+    """A message of which FCM's limit counts exactly so many bytes."""
+    empty = len(limited_text(body(replace(MESSAGE, content={"data": {"x": ""}}))))
+    return replace(MESSAGE, content={"data": {"x": "y" * (size_bytes - empty)}})
+
+
+@pytest.mark.parametrize("address", ["", "a b", "a\r\nb", "x" * 4097, "\ud800"])
+def test_sends_nothing_to_what_is_no_token(tmp_path: Path, address: str) -> None:
+    with Google() as google:
+        provider = fcm(google, tmp_path)
+        [outcome] = send(provider, [replace(MESSAGE, address=address)])
+
+    assert (outcome.kind, outcome.code, google.messages) == (OutcomeKind.REJECTED, "malformed_address", [])
+    with pytest.raises(ValueError, match="registration token"):
+        provider.check_address(address)
 
 
 INVALID = fcm_error("INVALID_ARGUMENT")

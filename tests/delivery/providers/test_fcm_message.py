@@ -7,7 +7,7 @@ import pytest
 
 from delivery.priority import Priority
 from delivery.providers.base import Message
-from delivery.providers.fcm_message import body, data_bytes
+from delivery.providers.fcm_message import body, limited_text
 from tests.delivery.providers.google import (
     MESSAGE,
     NOW,
@@ -110,7 +110,6 @@ def test_passes_a_collapse_key_on() -> None:
 def test_overrides_go_over_what_we_build_but_never_over_the_target() -> None:
     override = {
         "android": {"notification": {"channelId": "alarms"}, "priority": "NORMAL"},
-        "data": {"extra": 1},
         "notification": None,
         "token": "another",
         "topic": "all",
@@ -120,10 +119,16 @@ def test_overrides_go_over_what_we_build_but_never_over_the_target() -> None:
 
     assert message["android"]["notification"] == {"sound": "ping", "channelId": "alarms"}
     assert (message["android"]["priority"], message["android"]["ttl"]) == ("NORMAL", "3600s")
-    assert (message["data"]["extra"], message["data"]["title"]) == ("1", "Hi")
-    assert "platforms" not in message["data"]
     assert message["token"] == MESSAGE.address
-    assert not {"notification", "topic"} & message.keys()
+    assert not {"notification", "topic", "condition"} & message.keys()
+
+
+def test_overrides_go_over_the_content_for_fcm_alone() -> None:
+    message = built(with_content(title="Hi", sound="ping", platforms={"fcm": {"title": "Hello", "extra": 1}}))
+
+    assert message["notification"] == {"title": "Hello"}
+    assert (message["data"]["title"], message["data"]["extra"], message["data"]["sound"]) == ("Hello", "1", "ping")
+    assert "platforms" not in message["data"]
 
 
 @pytest.mark.parametrize("platforms", [None, [], {"fcm": 1}, {"apns": {"aps": {}}}])
@@ -132,6 +137,6 @@ def test_an_override_of_another_shape_changes_nothing(platforms: Any) -> None:
 
 
 def test_counts_what_fcm_limits_in_bytes() -> None:
-    small, large = data_bytes(with_content(title="é")), data_bytes(with_content(title="é" * 101))
+    small, large = limited_text(body(with_content(title="é"))), limited_text(body(with_content(title="é" * 101)))
 
-    assert large - small == 2 * 2 * 100  # in the data and in the notification
+    assert len(large) - len(small) == 2 * 2 * 100  # in the data and in the notification

@@ -1,0 +1,160 @@
+"""Devices, with their channels; their keys are given out here and never shown again."""
+
+from datetime import timedelta
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import DateTimeField, F, QuerySet, Value
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from delivery import clocks
+from delivery.admin.base import RecordAdmin, one
+from delivery.admin.channels import ChannelInline
+from delivery.admin.looks import NOTHING, masked, moment
+from delivery.models import Device
+from delivery.models.device import Lifecycle
+from delivery.models.keys import key_hash, new_key
+
+OLD_KEY_FOR = timedelta(hours=24)
+
+
+@admin.register(Device)
+class DeviceAdmin(RecordAdmin[Device]):
+    sees_through = "site__technicians"
+    list_display = ("device_id", "online", "name", "site_name", "platform", "lifecycle", "last_heartbeat", "ways")
+    list_filter = ("lifecycle",)
+    search_fields = ("device_id",)
+    search_help_text = "Device id, site id, or how the name begins"
+    fieldsets = (
+        (None, {"fields": ("device_id", "name", "site", "owner", "segment", "lifecycle", "messages_sent")}),
+        ("State", {"fields": ("online", "last_heartbeat", "health", "clock", "key")}),
+        ("As the device told it", {"fields": ("platform", "device_type", "declared", "permissions", "dna")}),
+    )
+    readonly_fields = (
+        "device_id", "lifecycle", "messages_sent", "online", "last_heartbeat", "health", "clock", "key", "platform",
+        "device_type", "declared", "permissions", "dna",
+    )  # fmt: skip
+    raw_id_fields = ("site", "owner")
+    inlines = (ChannelInline,)
+    actions = ("issue_key", "revoke_key", "suspend", "activate", "retire")
+
+    def named(self, of: Device) -> str:
+        return of.device_id
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Device]:
+        """Each with the moment at which it was asked for, so that "online" means the same in every row."""
+        asked_at = Value(clocks.db_now(), output_field=DateTimeField())
+        return super().get_queryset(request).annotate(asked_at=asked_at).prefetch_related("channels")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
+        """Moving a device moves who may send to it: not for a technician of one of the two sites."""
+        fixed = tuple(self.readonly_fields)
+        return fixed if getattr(request.user, "is_superuser", False) else (*fixed, "site", "owner")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Device], search_term: str
+    ) -> tuple[QuerySet[Device], bool]:
+        """A device id, else a site id, else the beginning of a name: one indexed question after the other."""
+        term = search_term.strip()
+        for exact in ({"device_id": term}, {"site_id": term}):
+            if not term or queryset.filter(**exact).exists():
+                return queryset.filter(**exact) if term else queryset, False
+        return queryset.filter(name__startswith=term), False
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+    @admin.display(description="site")
+    def site_name(self, device: Device) -> str:
+        return str(device.site_id or NOTHING)
+
+    @admin.display(description="seen")
+    def online(self, device: Device) -> SafeString:
+        state = device.connectivity_state(device.asked_at)  # type: ignore[attr-defined]
+        shape = {"online": "●", "offline": "○"}.get(state, NOTHING)
+        return format_html('<span class="state {}"><i>{}</i> {}</span>', state, shape, state)
+
+    @admin.display(description="last heartbeat (UTC)")
+    def last_heartbeat(self, device: Device) -> str:
+        return moment(device.last_heartbeat_at)
+
+    @admin.display(description="channels")
+    def ways(self, device: Device) -> str:
+        return " › ".join(
+            f"{channel.get_provider_display()}{'' if channel.state == 'active' else f' ({channel.state})'}"
+            for channel in device.channels.all()
+        ) or ("inbox only" if device.has_key else "none")
+
+    @admin.display(description="clock")
+    def clock(self, device: Device) -> str:
+        if device.clock_offset_ms is None:
+            return "not known: the device never told its time"
+        return f"{abs(device.clock_offset_ms)} ms {'behind' if device.clock_offset_ms > 0 else 'ahead of'} ours"
+
+    @admin.display(description="key")
+    def key(self, device: Device) -> str:
+        if not device.has_key:
+            return "none: it can be pushed to, but cannot call"
+        return f"has one, {'in use' if device.key_used_at else 'not used yet'}"
+
+    @admin.display(description="capabilities")
+    def declared(self, device: Device) -> str:
+        return str(masked(device.capabilities) or NOTHING)
+
+    @admin.display(description="messages")
+    def messages_sent(self, device: Device) -> SafeString:
+        url = reverse("admin:delivery_pushnotificationlog_changelist")
+        return format_html('<a href="{}?device={}">All messages of this device</a>', url, device.device_id)
+
+    # --- what a technician does --------------------------------------------------------------------------------------
+    @admin.action(permissions=["change"], description="Issue a new key (the old one works 24 h more)")
+    def issue_key(self, request: HttpRequest, chosen: QuerySet[Device]) -> HttpResponse | None:
+        device = one(chosen)
+        if device is None or device.lifecycle == Lifecycle.RETIRED:
+            self.message_user(request, "Choose one device that is not retired.", messages.WARNING)
+            return None
+        key = new_key()
+        with transaction.atomic():
+            Device.objects.filter(pk=device.pk).update(
+                previous_key_hash=F("key_hash"),
+                previous_key_until=clocks.db_now() + OLD_KEY_FOR,
+                key_hash=key_hash(key),
+                key_used_at=None,
+            )
+            self.note(request, "issued key", device)
+        hint = f"Sent as X-API-Key beside X-Device-ID: {device.device_id}."
+        return self.show_key(request, whose=f"Key of {device}", key=key, hint=hint)
+
+    @admin.action(permissions=["change"], description="Revoke the keys (at once, the old one too)")
+    def revoke_key(self, request: HttpRequest, chosen: QuerySet[Device]) -> None:
+        with transaction.atomic():
+            for device in chosen.exclude(key_hash="", previous_key_hash=""):
+                self.note(request, "revoked key", device)
+            revoked = Device.objects.filter(pk__in=chosen.values("pk")).exclude(key_hash="", previous_key_hash="")
+            count = revoked.update(key_hash="", previous_key_hash="", previous_key_until=None)
+        self.message_user(request, f"{count} devices have no key any more.", messages.SUCCESS)
+
+    @admin.action(permissions=["change"], description="Suspend (no messages, its calls are refused)")
+    def suspend(self, request: HttpRequest, chosen: QuerySet[Device]) -> None:
+        self._move(request, chosen, "suspended", [Lifecycle.PENDING, Lifecycle.ACTIVE], Lifecycle.SUSPENDED)
+
+    @admin.action(permissions=["change"], description="Activate (end a suspension)")
+    def activate(self, request: HttpRequest, chosen: QuerySet[Device]) -> None:
+        self._move(request, chosen, "activated", [Lifecycle.SUSPENDED], Lifecycle.ACTIVE)
+
+    @admin.action(permissions=["change"], description="Retire (for good; its history stays)")
+    def retire(self, request: HttpRequest, chosen: QuerySet[Device]) -> None:
+        before = [Lifecycle.PENDING, Lifecycle.ACTIVE, Lifecycle.SUSPENDED]
+        self._move(request, chosen, "retired", before, Lifecycle.RETIRED)
+
+    def _move(
+        self, request: HttpRequest, chosen: QuerySet[Device], action: str, before: list[Lifecycle], after: Lifecycle
+    ) -> None:
+        moved = 0
+        with transaction.atomic():
+            for device in chosen:
+                if Device.objects.filter(pk=device.pk, lifecycle__in=before).update(lifecycle=after):
+                    self.note(request, action, device, was=device.lifecycle)
+                    moved += 1
+        self.message_user(request, f"{moved} devices {action}.", messages.SUCCESS)

@@ -1,0 +1,121 @@
+"""The way of one message, moment by moment, as its rows tell it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.safestring import SafeString
+
+from delivery.admin.looks import LOOKS, NOTHING, duration, local, moment, word_of, zone_of
+from delivery.models import DeliveryAttempt, PushNotificationLog
+from delivery.models.push_log import INBOX
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One moment. `at` is our clock, or the device's corrected to ours."""
+
+    at: datetime
+    look: str
+    """The state (looks.py) whose colour and shape it has."""
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A step as the page writes it."""
+
+    look: str
+    shape: str
+    utc: SafeString | str
+    local: str
+    after: str
+    """Since the step before it."""
+    what: str
+    detail: str
+
+
+def lines(push: PushNotificationLog) -> list[Line]:
+    zone = zone_of(push.site)
+    written, before = [], None
+    for step in steps(push):
+        after = NOTHING if before is None else f"+ {duration((step.at - before).total_seconds() * 1000)}"
+        shape = LOOKS[step.look].shape
+        written.append(Line(step.look, shape, moment(step.at), local(step.at, zone), after, step.what, step.detail))
+        before = step.at
+    return written
+
+
+def steps(push: PushNotificationLog) -> list[Step]:
+    """All that happened, in order of time; what happened at the same moment stays in the order of the way."""
+    found = [*_before_the_device(push), *_on_the_device(push), *_end(push)]
+    return sorted(found, key=lambda step: step.at)
+
+
+def _before_the_device(push: PushNotificationLog) -> Iterator[Step]:
+    yield Step(push.created_at, "pending", "Ordered", f"priority {push.get_priority_display()}")
+    for attempt in push.attempts.all():
+        yield _attempt(attempt)
+    if push.sent_at is None:
+        return
+    if push.provider == INBOX:
+        yield Step(push.sent_at, "sent", "Fetched by the device from its inbox")
+        return
+    told = f"its id: {push.provider_message_id}" if push.provider_message_id else ""
+    moved = f"after {push.fallback_from}" if push.fallback_from else ""
+    yield Step(
+        push.sent_at, "sent", f"Accepted by {push.get_provider_display()}", _joined(moved, push_code(push), told)
+    )
+
+
+def push_code(push: PushNotificationLog) -> str:
+    return push.error_code if push.status == "sent" else ""
+
+
+def _attempt(attempt: DeliveryAttempt) -> Step:
+    took = f"took {duration(attempt.took_ms)}"
+    what = f"Tried on {attempt.provider}: {attempt.outcome.replace('_', ' ')}"
+    return Step(attempt.started_at, "failed", what, _joined(attempt.code, attempt.detail, took))
+
+
+def _on_the_device(push: PushNotificationLog) -> Iterator[Step]:
+    if push.received_at is not None and not push.clock_skewed:
+        offset_ms = push.clock_offset_ms or 0
+        corrected = push.received_at + timedelta(milliseconds=offset_ms)
+        clock = f"the device's clock said {push.received_at:%H:%M:%S.%f}"[:-3] if offset_ms else ""
+        yield Step(corrected, word_of(push), "Received by the device", _joined(_latency(push), clock))
+    if push.acked_at is not None:
+        skewed = (
+            f"its clock said {push.received_at:%Y-%m-%d %H:%M:%S}, which cannot be"
+            if push.received_at is not None and push.clock_skewed
+            else ""
+        )
+        refused = push.status == "failed"
+        yield Step(push.acked_at, word_of(push), "Refused by the device" if refused else "Ack committed", skewed)
+    if push.opened_at is not None:
+        yield Step(push.opened_at, word_of(push), "Opened by a person")
+    if push.clicked_at is not None:
+        yield Step(push.clicked_at, word_of(push), "Clicked by a person")
+
+
+def _end(push: PushNotificationLog) -> Iterator[Step]:
+    if push.expired_at is not None:
+        yield Step(push.expired_at, "expired", "Time was over without an ack")
+
+
+def ending(push: PushNotificationLog) -> str:
+    """How it ended, for the ends that leave no moment of their own."""
+    if push.status in ("failed", "cancelled", "skipped"):
+        return _joined(push.error_code, push.error_message)
+    if push.status == "pending":
+        return "Waits in the inbox until the device fetches it." if push.provider == INBOX else "Waits for its turn."
+    return ""
+
+
+def _latency(push: PushNotificationLog) -> str:
+    return "" if push.latency_ms is None else f"{duration(push.latency_ms)} after it was sent"
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,90 @@
+"""The blast-radius guard: a mistake of ours must never cost a fleet its addresses.
+
+An answer that an address is gone only parks its channel. The credential's window is judged after 20 sends or 60 s:
+a few dead addresses are disabled; where over a tenth of all sends met the same answer, the fault is more likely ours,
+so every parked channel is released, nothing is disabled, and a person is told.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db.models import Count
+
+from delivery import gate
+from delivery.models import Channel, ProviderState
+from delivery.models.alert import Alert
+from delivery.models.channel import ChannelState
+
+log = logging.getLogger(__name__)
+
+ENOUGH_SENDS = 20
+LONGEST = timedelta(seconds=60)
+SUSPECT_SHARE = 0.1
+FEW = 2
+"""So many dead addresses in a small window are no sign of a fault of ours, if others were accepted meanwhile."""
+PAUSE_S = 60.0
+ALERT = "guard_tripped"
+
+
+def watch(provider: str, credential: str, gone: dict[int, str], *, sends: int, accepted: int, now: datetime) -> None:
+    """Park the channels in `gone` (row id -> the provider's code), and count this write in the credential's window.
+
+    Runs inside the transaction that writes the results.
+    """
+    before = gate.seen(provider, credential)
+    if not gone and (before is None or before.window_from is None):
+        return
+    if gone:
+        ProviderState.objects.of(provider, credential).open_window(now)
+        for channel_id, code in gone.items():
+            Channel.objects.park([channel_id], by=provider, code=code, now=now)
+    state = ProviderState.objects.filter(provider=provider, credential=credential)
+    if not state.count_in_window(sends=sends, accepted=accepted):
+        return
+    found = state.get()
+    if found.window_from is not None and (found.window_sends >= ENOUGH_SENDS or now - found.window_from >= LONGEST):
+        judge(found, now)
+
+
+def judge_overdue(now: datetime) -> int:
+    """Judge the windows whose time is over; how many."""
+    overdue = ProviderState.objects.filter(window_from__lte=now - LONGEST)
+    return sum(judge(state, now) for state in overdue)
+
+
+def judge(state: ProviderState, now: datetime) -> int:
+    """Disable what is parked, or release it; 1 if it was ours to judge."""
+    if state.window_from is None or not ProviderState.objects.filter(pk=state.pk).close_window(state.window_from):
+        return 0
+    parked = Channel.objects.filter(provider=state.provider, credential=state.credential, state=ChannelState.PARKED)
+    by_code = parked.values("disabled_code").annotate(channels=Count("id")).order_by("-channels")
+    worst = by_code.first()
+    if worst is None:
+        return 1
+    if _is_ours(worst["channels"], state.window_sends, state.window_accepted):
+        _release(state, worst["disabled_code"], worst["channels"], now)
+    else:
+        Channel.objects.disable_parked(state.provider, state.credential)
+        Alert.objects.close(ALERT, f"{state.provider}/{state.credential}", now)
+    return 1
+
+
+def _is_ours(same_code: int, sends: int, accepted: int) -> bool:
+    if same_code <= SUSPECT_SHARE * sends:
+        return False
+    return not (same_code <= FEW and accepted > 0)
+
+
+def _release(state: ProviderState, code: str, channels: int, now: datetime) -> None:
+    name = f"{state.provider}/{state.credential}"
+    text = (
+        f"{channels} of {state.window_sends} sends were answered {code}. No channel was disabled: "
+        "check the credential, its project or topic, and the environment (sandbox or production)."
+    )
+    Channel.objects.release_parked(state.provider, state.credential)
+    Alert.objects.open_or_repeat(ALERT, name, text, now)
+    log.error(
+        "blast-radius guard tripped", extra={"provider": state.provider, "credential": state.credential, "code": code}
+    )
+    if state.window_accepted < state.window_sends / 2:
+        gate.pause(state.provider, state.credential, why=f"guard: {code}", now=now, seconds=PAUSE_S)

@@ -1,0 +1,236 @@
+"""What a credential's answers mean for all that waits behind it."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import LazySettings
+
+from delivery import breaker, clocks, gate, guard, results, sweeps
+from delivery.models import Alert, Channel, ProviderState, PushNotificationLog
+from delivery.models.push_log_rows import Claimed
+from delivery.outcomes import Outcome, OutcomeKind, accepted
+from tests import races
+from tests.delivery.rows import a_channel, a_device, messages
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAME = ("simulation", "default")
+
+
+@pytest.fixture(autouse=True)
+def fresh(broker: object) -> None:
+    gate._windows.clear()
+    gate._seen.clear()
+    gate._sent_rates.clear()
+
+
+def failures(count: int, retry_after_s: float | None = None) -> list[Outcome]:
+    return [Outcome(kind=OutcomeKind.RETRY, code="503", retry_after_s=retry_after_s)] * count
+
+
+def learn(outcomes: list[Outcome]) -> None:
+    gate.learn(*NAME, outcomes, clocks.db_now())
+
+
+def leave(want: int = 100, later_s: float = 0.0, full_per_s: float | None = None) -> gate.Pass:
+    return gate.leave(*NAME, want, clocks.db_now() + timedelta(seconds=later_s), full_per_s)
+
+
+def state() -> ProviderState:
+    return ProviderState.objects.get()
+
+
+def test_all_may_go_where_nothing_is_known_and_all_is_well() -> None:
+    learn([accepted()] * 100)
+
+    assert leave() == gate.Pass(100)
+    assert ProviderState.objects.count() == 0
+
+
+def test_a_provider_that_fails_is_left_alone_and_its_rows_wait_unclaimed() -> None:
+    learn(failures(10))
+
+    assert (state().state, state().why, leave()) == ("open", "503", gate.Pass(0))
+
+
+def test_what_the_provider_asked_for_is_kept() -> None:
+    learn(failures(10, retry_after_s=30))
+
+    assert leave(later_s=29) == gate.Pass(0)
+    assert leave(later_s=31).probe
+
+
+def test_after_its_wait_one_message_a_second_finds_out() -> None:
+    learn(failures(10))
+
+    assert leave(later_s=3) == gate.Pass(1, probe=True)
+    assert leave(later_s=3.5) == gate.Pass(0)
+    assert leave(later_s=4.1) == gate.Pass(1, probe=True)
+
+
+def test_of_two_workers_one_probes() -> None:
+    learn(failures(10))
+
+    passes = races.at_once(*[lambda: leave(later_s=3)] * 4)
+
+    assert sorted(each.count for each in passes) == [0, 0, 0, 1]
+
+
+def test_a_probe_that_fails_makes_the_wait_longer() -> None:
+    learn(failures(10))
+    leave(later_s=3)
+    learn(failures(1))
+
+    assert state().state == "open"
+    assert leave(later_s=3.9) == gate.Pass(0)
+    assert leave(later_s=4.5).probe
+
+
+def test_a_probe_that_is_answered_opens_the_gate_and_the_rate_climbs() -> None:
+    learn(failures(10))
+    leave(later_s=3)
+    learn([accepted()])
+
+    assert state().state == "closed"
+    assert leave(want=5_000).count == pytest.approx(breaker.RECOVERED_PER_S * breaker.FIRST_SHARE, rel=0.1)
+    assert leave(want=5_000, later_s=breaker.CLIMB_S + 1).count == 5_000
+
+
+def test_our_own_mistake_pauses_the_credential_and_tells_somebody_once() -> None:
+    wrong = Outcome(kind=OutcomeKind.MISCONFIGURED, code="InvalidProviderToken", detail="wrong key")
+
+    learn([wrong] * 3)
+    learn([wrong] * 3)
+
+    alert = Alert.objects.get()
+    assert leave() == gate.Pass(0)
+    assert (alert.kind, alert.subject, alert.text, alert.times) == (
+        "misconfigured",
+        "simulation/default",
+        "wrong key",
+        2,
+    )
+
+
+def test_a_throttle_slows_the_credential_and_wears_off() -> None:
+    learn([accepted()] * 1000)
+    learn([Outcome(kind=OutcomeKind.THROTTLED, code="429", retry_after_s=1)])
+
+    slowed = state().rate_per_s
+    assert slowed is not None
+    assert leave(want=100_000).count <= slowed
+    assert leave(want=5_000, later_s=600).count == 5_000
+
+
+def test_the_bucket_is_shared_and_the_local_share_stands_in_for_it(settings: LazySettings) -> None:
+    first = leave(want=60, full_per_s=100)
+    second = leave(want=60, full_per_s=100)
+    assert first.count + second.count in (100, 120), "120 where a second ended in between"
+
+    settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1"}}
+    assert leave(want=1000, full_per_s=100).count <= 50
+
+
+def test_what_waits_for_long_behind_a_closed_gate_takes_its_next_channel() -> None:
+    with_another, without = messages(2)
+    second = a_channel(with_another.device, "mqtt", 1)
+    learn(failures(10))
+    assert sweeps.detour() == 0, "a short pause moves nothing"
+    ProviderState.objects.update(opened_at=clocks.db_now() - timedelta(seconds=31))
+
+    assert sweeps.detour() == 1
+
+    with_another.refresh_from_db()
+    without.refresh_from_db()
+    assert (with_another.provider, with_another.channel_id) == ("mqtt", second.pk)
+    assert (with_another.fallback_from, without.provider) == ("simulation", "simulation")
+
+
+# --- the blast-radius guard
+def watch(gone: list[Channel], *, sends: int, accepted: int) -> None:
+    now = clocks.db_now()
+    guard.watch(*NAME, {channel.pk: "UNREGISTERED" for channel in gone}, sends=sends, accepted=accepted, now=now)
+    gate._seen[NAME] = ProviderState.objects.filter(provider="simulation").first()
+
+
+def channels(count: int) -> list[Channel]:
+    return [a_channel(a_device(f"till-{number}")) for number in range(count)]
+
+
+def states() -> set[str]:
+    return {channel.state for channel in Channel.objects.all()}
+
+
+def test_a_few_dead_addresses_are_disabled_with_who_when_and_why() -> None:
+    dead, *_ = channels(30)
+
+    watch([dead], sends=30, accepted=29)
+
+    dead.refresh_from_db()
+    assert (dead.state, dead.disabled_code, dead.disabled_by) == ("disabled", "UNREGISTERED", "simulation")
+    assert dead.disabled_at is not None
+    assert Channel.objects.filter(state="active").count() == 29
+
+
+def test_a_wrong_key_disables_nothing_raises_one_alert_and_pauses_the_credential() -> None:
+    fleet = channels(60)
+
+    watch(fleet[:30], sends=30, accepted=0)
+    watch(fleet[30:], sends=30, accepted=0)
+
+    assert states() == {"active"}
+    assert Alert.objects.get(kind="guard_tripped").times == 2
+    assert leave() == gate.Pass(0)
+
+
+def test_over_a_tenth_with_one_answer_disables_nothing_but_sending_goes_on() -> None:
+    fleet = channels(100)
+
+    watch(fleet[:11], sends=100, accepted=89)
+
+    assert states() == {"active"}
+    assert leave() == gate.Pass(100)
+
+
+def test_a_small_window_waits_for_its_minute() -> None:
+    [dead] = channels(1)
+    watch([dead], sends=1, accepted=0)
+    dead.refresh_from_db()
+    assert dead.state == "parked"
+    assert sweeps.judge_overdue() == 0
+
+    watch([], sends=5, accepted=5)
+    ProviderState.objects.update(window_from=clocks.db_now() - timedelta(seconds=61))
+
+    assert sweeps.judge_overdue() == 1
+    assert states() == {"disabled"}
+
+
+def test_a_device_that_registered_again_after_its_address_went_keeps_its_channel() -> None:
+    [row] = messages()
+    assert row.channel_id is not None
+    now = clocks.db_now()
+    gone = Outcome(kind=OutcomeKind.ADDRESS_GONE, code="Unregistered", gone_since=now - timedelta(days=1))
+    attempt = results.Attempt(_claimed(row), gone, now, 5)
+
+    assert results._gone([attempt]) == {}
+    Channel.objects.update(registered_at=now - timedelta(days=2))
+    assert results._gone([attempt]) == {row.channel_id: "Unregistered"}
+
+
+def _claimed(row: PushNotificationLog) -> Claimed:
+    assert row.channel_id is not None
+    assert row.job_id is not None
+    return Claimed(
+        id=row.pk,
+        message_id=row.message_id,
+        device_id=row.device_id,
+        job_id=row.job_id,
+        channel_id=row.channel_id,
+        provider=row.provider,
+        credential=row.credential,
+        priority=row.priority,
+        attempt_count=1,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )

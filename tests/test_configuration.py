@@ -1,0 +1,95 @@
+"""docs/configuration.md and .env.example say what the code reads: each variable, with its default, and no other."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {"PATH": os.defpath, "SECRET_KEY": "only-for-tests-" + "x" * 40}
+"""Nothing else is set, so that every default shows."""
+
+SETTINGS = "import json, homepot.settings, homepot.env; print(json.dumps(homepot.env.READ))"
+
+DOCUMENTED = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \| [^|]* \| (?:none|`([^`|]*)`) \|", re.MULTILINE)
+"""A row of the tables in docs/configuration.md: variable, unit, default."""
+EXAMPLE = re.compile(r"^#([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
+IN_PROCFILE = re.compile(r"\$\{([A-Z][A-Z0-9_]*):-([^}]*)\}")
+
+
+def run_settings(**variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SETTINGS], cwd=ROOT, env=ENVIRONMENT | variables, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def read() -> dict[str, str]:
+    """Variable -> default, as the settings and the Procfile read them; paths as seen from the project's folder."""
+    found: dict[str, str] = json.loads(run_settings().stdout)
+    shown = {name: default.replace(f"{ROOT}/", "") for name, default in found.items()}
+    return shown | dict(IN_PROCFILE.findall((ROOT / "Procfile").read_text(encoding="utf-8")))
+
+
+def entries(pattern: re.Pattern[str], file: str) -> list[tuple[str, str]]:
+    return pattern.findall((ROOT / file).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("pattern", "file"), [(DOCUMENTED, "docs/configuration.md"), (EXAMPLE, ".env.example")])
+def test_a_page_has_each_variable_with_its_default_and_no_other(
+    read: dict[str, str], pattern: re.Pattern[str], file: str
+) -> None:
+    found = dict(entries(pattern, file))
+
+    assert found == read
+
+
+@pytest.mark.parametrize(("pattern", "file"), [(DOCUMENTED, "docs/configuration.md"), (EXAMPLE, ".env.example")])
+def test_a_page_names_each_variable_once(pattern: re.Pattern[str], file: str) -> None:
+    names = [name for name, _ in entries(pattern, file)]
+
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_row_of_the_page_can_be_read() -> None:
+    rows = re.findall(r"^\| `([A-Z][A-Z0-9_]*)`", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), re.M)
+
+    assert [name for name, _ in entries(DOCUMENTED, "docs/configuration.md")] == rows
+
+
+def test_the_example_sets_nothing_by_itself() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+
+    assert [line for line in lines if line and not line.startswith("#")] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DEBUG", "maybe"),
+        ("DEFAULT_TTL_S", "five minutes"),
+        ("MAX_ATTEMPTS", "9"),
+        ("RETRY_BASE_S", "nan"),
+        ("DATABASE_URL", "mysql://localhost/homepot"),
+        ("LOG_LEVEL", "LOUD"),
+        ("SIMULATION_ERROR_MIX", "retry=often"),
+        ("WNS_CLIENT_SECRET_FILE", "/nowhere/secret"),
+        ("LEASE_S", "20"),
+    ],
+)
+def test_a_bad_value_stops_the_process_and_names_its_variable(variable: str, value: str) -> None:
+    ended = run_settings(**{variable: value})
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Setting {variable} is not usable: ")
+
+
+def test_a_secret_key_is_demanded() -> None:
+    ended = run_settings(SECRET_KEY="")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Setting SECRET_KEY is not usable: it is missing.")
