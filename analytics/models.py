@@ -87,8 +87,7 @@ class RollupState(models.Model):
     dirty = models.BooleanField(default=True)
     looked_at = models.DateTimeField(help_text="When the log was searched and this hour was marked.")
     counted_at = models.DateTimeField(null=True)
-    pending = models.PositiveIntegerField(default=0, help_text="Messages of this hour, at its last count.")
-    sent = models.PositiveIntegerField(default=0, help_text="Messages of this hour, at its last count.")
+    open = models.JSONField(default=dict, help_text="How many messages waited where, when it was counted.")
     last_sent_at = models.DateTimeField(null=True, help_text="When the last message of this hour was handed over.")
 
     objects = RollupStateQuerySet.as_manager()

@@ -8,7 +8,8 @@ An hour may have changed, and is marked, if since MARGIN before the last look
 - a message of it was born (message ids begin with their time; `created_at` is the job's and may lie hours back),
 - a message of it was acked (receipt ids begin with their time): this is how late acks correct their hour,
 - a message of it was tried in vain,
-- fewer or more of its messages are pending or sent than at its last count (expired, failed, cancelled, handed over),
+- its open messages are in other states or on other providers than at its last count (handed over, moved on untried,
+  expired, failed, cancelled),
 - or it is one of the hours since then itself, because attempts are counted in their own hour.
 Whatever can change an hour leaves one of these traces. MARGIN is for what was committed later than its time says: a
 transaction in flight, the result of a send that outlived its message, a worker whose clock is off.
@@ -94,20 +95,24 @@ def _changed_since(since: datetime) -> set[datetime]:
 
 
 def _moved_on() -> set[datetime]:
-    """Hours of which other numbers of messages are pending or sent than when they were counted."""
-    open_now = {
-        row["hour"]: (row["pending"], row["sent"])
-        for row in PushNotificationLog.objects.open()
-        .annotate(hour=TruncHour("created_at", tzinfo=UTC))
-        .values("hour")
-        .annotate(pending=Count("id", filter=Q(status="pending")), sent=Count("id", filter=Q(status="sent")))
+    """Hours whose open messages are in other places than when they were counted."""
+    now = _open_by_hour(PushNotificationLog.objects.open())
+    at_count = dict(RollupState.objects.exclude(open={}).values_list("hour", "open"))
+    return {hour for hour in now.keys() | at_count.keys() if now.get(hour) != at_count.get(hour)}
+
+
+def _open_by_hour(messages: QuerySet[PushNotificationLog]) -> dict[datetime, dict[str, int]]:
+    """How many messages of each hour wait in which state, on which provider, after which."""
+    found: defaultdict[datetime, dict[str, int]] = defaultdict(dict)
+    groups: Iterable[Any] = (
+        messages.annotate(hour=TruncHour("created_at", tzinfo=UTC))
+        .values_list("hour", "status", "provider", "fallback_from")
+        .annotate(count=Count("id"))
         .order_by()
-    }
-    at_count = {
-        hour: (pending, sent)
-        for hour, pending, sent in RollupState.objects.exclude(pending=0, sent=0).values_list("hour", "pending", "sent")
-    }
-    return {hour for hour in open_now.keys() | at_count.keys() if open_now.get(hour) != at_count.get(hour)}
+    )
+    for hour, *place, count in groups:
+        found[hour][" ".join(place)] = count
+    return found
 
 
 def _hours(rows: QuerySet[Any], field: str) -> set[datetime]:
@@ -131,12 +136,8 @@ def count_hour(hour: datetime) -> bool:
     if not state.dirty:
         return False
     messages = PushNotificationLog.objects.filter(created_at__gte=hour, created_at__lt=hour + HOUR)
-    for name, value in messages.aggregate(
-        pending=Count("id", filter=Q(status="pending")),
-        sent=Count("id", filter=Q(status="sent")),
-        last_sent_at=Max("sent_at"),
-    ).items():
-        setattr(state, name, value)
+    state.open = _open_by_hour(messages.open()).get(hour, {})
+    state.last_sent_at = messages.aggregate(last=Max("sent_at"))["last"]
     state.dirty, state.counted_at = False, clocks.db_now()
     state.save()
 

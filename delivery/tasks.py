@@ -4,7 +4,7 @@ from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
 
-from delivery import event_loop, fanout, sending, sweeps
+from delivery import clocks, event_loop, fanout, heartbeats, sending, sweeps
 
 
 @shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
@@ -53,6 +53,12 @@ def resume_jobs() -> int:
 def settle_jobs() -> int:
     """Complete jobs whose every message has ended."""
     return sweeps.settle_jobs()
+
+
+@shared_task(name="delivery.close_silent_spans")
+def close_silent_spans() -> int:
+    """End the online spans of devices that fell silent."""
+    return heartbeats.close_silent(clocks.db_now())
 
 
 @shared_task(name="delivery.archive_silent_channels")

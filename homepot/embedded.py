@@ -64,7 +64,8 @@ def run(host: str, port: int, sites: int, fleet: int) -> None:
     began = time.monotonic()
     say("HOMEPOT Delivery on this machine; data in var/, Ctrl-C stops everything")
     refuse_busy_port(host, port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for signal_ in (signal.SIGINT, signal.SIGTERM):  # a script's background job would begin with SIGINT ignored
+        signal.signal(signal_, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else nohup started it
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     with private_sockets() as sockets:
@@ -106,8 +107,8 @@ def refuse_busy_port(host: str, port: int) -> None:
 
 
 def stop(supervisord: subprocess.Popen[bytes]) -> None:
-    for number_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number_, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    for signal_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
     say("")
     with step("stopping every process"):
         supervision.stop(supervisord, VAR)
@@ -131,7 +132,7 @@ def alone() -> Iterator[None]:
 def stop_what_was_left() -> None:
     if left := supervision.leftovers(VAR):
         say(f"An earlier run was killed and left {len(left)} processes; stopping them ...")
-        took_s = supervision.stop_leftovers(left)
+        took_s = supervision.stop_leftovers(VAR)
         say(f"stopped in {took_s:.1f} s")
     old_sockets = VAR / "sockets"
     if old_sockets.is_symlink():
@@ -243,7 +244,7 @@ def welcome(url: str, flower_port: int, took_s: float) -> None:
         f"  Flower         http://127.0.0.1:{flower_port}/   (the same sign-in)\n"
         f"  logs           {VAR / 'log'}\n\n"
         "Order a job:\n\n"
-        f'  curl -H "Authorization: Bearer $(cat {VAR / "api-key"})" -H "Content-Type: application/json" \\\n'
+        f'  curl -H "Authorization: Bearer $(cat var/api-key)" -H "Content-Type: application/json" \\\n'
         f"       -d '{order}' {url}/api/v1/jobs\n"
     )
 

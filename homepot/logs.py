@@ -27,6 +27,9 @@ def mask_path(path: str) -> str:
 
 
 def _masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if event.get("logger") == "django.request":
+        event["event"] = mask_path(str(event["event"]))
+        event.pop("request", None)
     for key, value in event.items():
         if not isinstance(value, str):
             continue

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 
@@ -110,15 +111,17 @@ def leftovers(var: Path) -> list[psutil.Process]:
     return sorted(mine, key=lambda process: process.create_time())
 
 
-def stop_leftovers(processes: list[psutil.Process]) -> float:
+def stop_leftovers(var: Path) -> float:
     """As `stop` does, for a run whose launcher was killed; returns the seconds that it took."""
-    started = time.monotonic()
-    processes[0].send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(
-        processes, timeout=STOP_S if "supervisord" in shlex.join(processes[0].cmdline()) else 1
-    )
-    _kill(alive)
-    return time.monotonic() - started
+    began = time.monotonic()
+    with suppress(psutil.NoSuchProcess, IndexError):
+        oldest = leftovers(var)[0]
+        if "supervisord" in shlex.join(oldest.cmdline()):
+            oldest.terminate()
+            while leftovers(var) and time.monotonic() < began + STOP_S:
+                time.sleep(0.2)
+    _kill(leftovers(var))
+    return time.monotonic() - began
 
 
 def _kill(processes: list[psutil.Process]) -> None:

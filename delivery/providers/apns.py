@@ -82,10 +82,10 @@ TOKEN_UPDATES_PAUSE_S = 1200.0
 _TOKEN = re.compile(r"[0-9A-Fa-f]{2,400}")
 _REASON = re.compile(r"[A-Za-z0-9]{1,64}")
 _REQUIRED = {
-    "key_file": "give the .p8 file of a key with APNs enabled (developer.apple.com, Keys)",
-    "key_id": "give the 10 characters beside the key (developer.apple.com, Keys)",
-    "team_id": "give the 10 characters of the team (developer.apple.com, Membership)",
-    "topic": "give the app's bundle id",
+    "key_file": "set APNS_KEY_PATH to the .p8 file of a key with APNs enabled (developer.apple.com, Keys)",
+    "key_id": "set APNS_KEY_ID to the 10 characters beside the key (developer.apple.com, Keys)",
+    "team_id": "set APNS_TEAM_ID to the 10 characters of the team (developer.apple.com, Membership)",
+    "topic": "set APNS_TOPIC to the app's bundle id",
 }
 
 
@@ -131,17 +131,17 @@ class Apns(Provider):
                 raise ConfigError(f"apns: {name} is missing: {advice}")
         try:
             return cls(
-                key=read_key(config["key_file"]),
-                key_id=config["key_id"],
-                team_id=config["team_id"],
-                topic=config["topic"],
+                key=read_key(str(config["key_file"])),
+                key_id=str(config["key_id"]),
+                team_id=str(config["team_id"]),
+                topic=str(config["topic"]),
                 url=(config.get("url") or PRODUCTION_URL).rstrip("/"),
                 sandbox_url=(config.get("sandbox_url") or SANDBOX_URL).rstrip("/"),
                 ca_file=config.get("ca_file") or None,
                 deadline_s=float(config.get("deadline_s", 10.0)),
             )
         except (OSError, ValueError) as error:
-            raise ConfigError(f"apns: ca_file cannot be used: {error}") from error
+            raise ConfigError(f"apns: ca_file or deadline_s cannot be used: {error}") from error
 
     async def aclose(self) -> None:
         for connection in self._connections.values():
@@ -201,7 +201,7 @@ def _refused(code: str, detail: str) -> Outcome:
 def read(answer: Answer, now: datetime) -> Outcome:
     """What an answer leads to. Apple repeats our `apns-id`, so a 200 without it is not Apple's."""
     if answer.status == 200 and "apns-id" in answer.headers:
-        return accepted(answer.headers["apns-id"])
+        return accepted(answer.headers["apns-id"][:200])
     reason, gone_since = ("unreadable_answer", None) if answer.status == 200 else _error(answer.body)
     kind = OUTCOMES.get(reason) or _kind_of(answer.status)
     wait_s = TOKEN_UPDATES_PAUSE_S if reason == "TooManyProviderTokenUpdates" else retry_after_s(answer.headers, now)

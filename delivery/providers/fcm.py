@@ -103,13 +103,15 @@ class Fcm(Provider):
         """
         if not config.get("service_account_file"):
             raise ConfigError(
-                "fcm: service_account_file is missing: give the JSON key of a service account "
-                "(Firebase console, Project settings, Service accounts)"
+                "fcm: service_account_file is missing: set FCM_SERVICE_ACCOUNT_FILE to the JSON key of a service "
+                "account (Firebase console, Project settings, Service accounts)"
             )
-        account = ServiceAccount.from_file(config["service_account_file"])
-        project_id = config.get("project_id") or account.project_id
+        account = ServiceAccount.from_file(str(config["service_account_file"]))
+        project_id = str(config.get("project_id") or account.project_id)
         if not _PROJECT_ID.fullmatch(project_id):
-            raise ConfigError("fcm: project_id is missing or malformed: give the id of the Firebase project")
+            raise ConfigError(
+                "fcm: project_id is missing or malformed: set FCM_PROJECT_ID to the id of the Firebase project"
+            )
         try:
             return cls(
                 account,
@@ -119,7 +121,7 @@ class Fcm(Provider):
                 deadline_s=float(config.get("deadline_s", 10.0)),
             )
         except (OSError, ValueError) as error:
-            raise ConfigError(f"fcm: ca_file cannot be used: {error}") from error
+            raise ConfigError(f"fcm: ca_file or deadline_s cannot be used: {error}") from error
 
     async def aclose(self) -> None:
         await self._http.aclose()

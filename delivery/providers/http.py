@@ -29,6 +29,8 @@ _REFUSED = (
 )
 """REFUSED_STREAM, and GOAWAY with NO_ERROR, which the library gives only to streams past the last one taken."""
 _MAX_REFUSALS = 3
+_WAIT_SHARE = 0.9
+"""Of the deadline, for a place in the window: what is let in later could only be cut off half-way."""
 _CONNECT_WORDS = (
     ("dns error", "the host name does not resolve"),
     ("peer certificate", "the other side's certificate is not trusted"),
@@ -109,7 +111,7 @@ class Http:
 
     async def _post_once(self, url: str, content: bytes, headers: Mapping[str, str], ends_at: float) -> Answer:
         try:
-            era = await self._window.enter(ends_at - monotonic())
+            era = await self._window.enter(ends_at - monotonic() - (1 - _WAIT_SHARE) * self._deadline_s)
         except TimeoutError:
             raise NoAnswer("no place in the window came free within the deadline", sent=False) from None
         answered = False

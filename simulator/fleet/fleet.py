@@ -12,7 +12,7 @@ from zlib import crc32
 
 from simulator.fleet import counts
 from simulator.fleet.device import INBOX, MQTT, Device, read_done, read_message
-from simulator.fleet.listening import Broker, Connection
+from simulator.fleet.listening import Broker, Connection, forgive_closed_sockets
 from simulator.fleet.network import Network
 from simulator.fleet.orders import Orders
 from simulator.fleet.plan import Place
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 ENROLLING = 8
 CONNECTING = 20
 DRAINING = 8
-POLL_S = 15.0
 REPORT_S = 5.0
 STOP_S = 1.0
 
@@ -49,6 +48,8 @@ class Options:
     """0: no jobs."""
     heartbeat_s: float
     """The mean; each device's own pace is between half and one and a half of it. 0: no heartbeats."""
+    poll_s: float
+    """Between two looks of an inbox device into its inbox."""
     mqtt_connections: int
     """0: one for each device. Else these open when every device is enrolled."""
     ack_batch: int
@@ -59,6 +60,7 @@ class Options:
 
 async def run(options: Options, stop: asyncio.Event) -> None:
     """Run a fleet until `stop` is set. Its counts are on disk afterwards, whatever happened."""
+    asyncio.get_running_loop().set_exception_handler(forgive_closed_sockets)
     rng = Random(options.seed)
     async with Server(options.server_url, options.network, rng) as server:
         fleet = Fleet(options, server, rng)
@@ -165,17 +167,20 @@ class Fleet:
         elif message := read_message(payload):
             self._receive(device, message, pushed=True)
 
-    def _on_open(self, devices: Sequence[Device]) -> None:
-        """What a broker forgot is in the inbox. Shared connections leave that out: it would be a request per device."""
-        if not self._options.mqtt_connections:
+    def _on_open(self, devices: Sequence[Device], again: bool) -> None:
+        """What a broker forgot, or a killed fleet owed, is in the inbox.
+
+        Shared connections look there only after a break: thousands of requests before the first message help nobody.
+        """
+        if again or not self._options.mqtt_connections:
             for device in devices:
                 self._tasks.create_task(self._drain(device))
 
     async def _poll(self, device: Device) -> None:
-        await asyncio.sleep(self._rng.uniform(0, POLL_S))
+        await asyncio.sleep(self._rng.uniform(0, self._options.poll_s))
         while True:
             await self._drain(device)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._options.poll_s)
 
     async def _drain(self, device: Device) -> None:
         """Take what waits in the device's inbox, oldest first; what does not come now comes with the next poll."""

@@ -4,11 +4,13 @@ MQTT 3.1.1 with a persistent session at QoS 1: every broker speaks it, and what 
 """
 
 import asyncio
+import errno
 import logging
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -50,8 +52,8 @@ class Broker:
 OnMessage = Callable[[Device, str, object], None]
 """Takes a device, the last word of its topic (`notifications` or `done`) and the payload."""
 
-OnOpen = Callable[[Sequence[Device]], None]
-"""Told which devices can be reached again, after every connect."""
+OnOpen = Callable[[Sequence[Device], bool], None]
+"""Told after every connect which devices can be reached now, and whether they were before."""
 
 
 class Connection:
@@ -79,6 +81,7 @@ class Connection:
         self._on_message = on_message
         self._on_open = on_open
         self._client: aiomqtt.Client | None = None
+        self._was_open = False
 
     @property
     def open(self) -> bool:
@@ -130,7 +133,8 @@ class Connection:
     async def _listen(self, client: aiomqtt.Client) -> None:
         await self._subscribe(client)
         self._client = client
-        self._on_open(list(self._devices.values()))
+        self._on_open(list(self._devices.values()), self._was_open)
+        self._was_open = True
         async for message in client.messages:
             self._take(message)
 
@@ -146,6 +150,13 @@ class Connection:
         device = self._devices.get(device_id)
         if device is not None:
             self._on_message(device, last, message.payload)
+
+
+def forgive_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The loop's exception handler. A disconnecting aiomqtt may ask to watch a socket that it has just closed."""
+    error = context.get("exception")
+    if not (isinstance(error, OSError) and error.errno == errno.EBADF):
+        loop.default_exception_handler(context)
 
 
 def topics_of(device: Device) -> list[str]:

@@ -25,7 +25,7 @@ from simulator.services.deliveries import Accepted, Keeps
 from simulator.services.listening import StreamPolicy
 from simulator.services.service import EmulatedService
 from simulator.services.tls import key_pem, write_private
-from simulator.services.wire import Answer, Request, json_answer
+from simulator.services.wire import Answer, Request, json_answer, named
 
 PATH = re.compile(r"/3/device/([^/]*)")
 DEVICE_TOKEN = re.compile(r"(?:[0-9a-fA-F]{2}){32,100}")
@@ -87,9 +87,12 @@ class EmulatedApns(EmulatedService):
     def new_address(self) -> str:
         return secrets.token_hex(32)
 
+    def key_of(self, address: str) -> str:
+        return address.lower()
+
     def address_of(self, request: Request) -> str | None:
         match = PATH.fullmatch(request.path)
-        return match[1].lower() if match else ""
+        return self.key_of(match[1]) if match else ""
 
     def judge(self, request: Request) -> Accepted | Answer:
         reason = check_route(request) or self._check_token(request) or self._check_topic(request)
@@ -166,7 +169,7 @@ class EmulatedApns(EmulatedService):
         return Accepted(
             service=self.name,
             address=self.address_of(request) or "",
-            message_id=given_id or payload.get("message_id") or provider_message_id,
+            message_id=given_id or named(payload) or provider_message_id,
             provider_message_id=provider_message_id,
             payload=payload,
             ttl_s=max(0.0, expiration_s - time.time()),

@@ -25,7 +25,7 @@ from simulator.services.access_tokens import AccessTokens, TokenState
 from simulator.services.deliveries import Accepted, Keeps
 from simulator.services.service import EmulatedService
 from simulator.services.tls import key_pem, write_private
-from simulator.services.wire import Answer, Request, json_answer
+from simulator.services.wire import Answer, Request, json_answer, named
 
 PROJECT_ID = "homepot-simulated"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
@@ -152,9 +152,10 @@ class EmulatedFcm(EmulatedService):
                 leeway=10,
                 options={"require": ["iat", "exp", "iss", "aud"]},
             )
-        except jwt.PyJWTError as problem:
+            life_s = int(claims["exp"]) - int(claims["iat"])
+        except (jwt.PyJWTError, ValueError, TypeError) as problem:
             return json_answer(400, {"error": "invalid_grant", "error_description": f"Invalid JWT: {problem}"})
-        if SCOPE not in str(claims.get("scope", "")).split() or claims["exp"] - claims["iat"] > TOKEN_LIFE_S:
+        if SCOPE not in str(claims.get("scope", "")).split() or life_s > TOKEN_LIFE_S:
             return json_answer(400, {"error": "invalid_scope", "error_description": "Scope or lifetime not allowed."})
         token = self.tokens.give()
         return json_answer(200, {"access_token": token, "expires_in": TOKEN_LIFE_S - 1, "token_type": "Bearer"})
@@ -170,12 +171,12 @@ class EmulatedFcm(EmulatedService):
 
     def _accepted(self, message: Mapping[str, Any]) -> Accepted:
         name = f"projects/{self.project_id}/messages/0:{time.time_ns() // 1000}%{secrets.token_hex(8)}"
-        android = message.get("android") or {}
+        android = message.get("android", {})
         ttl = DURATION.fullmatch(str(android.get("ttl", f"{MAX_TTL_S}s")))
         return Accepted(
             service=self.name,
             address=message["token"],
-            message_id=(message.get("data") or {}).get("message_id") or name,
+            message_id=named(message.get("data")) or name,
             provider_message_id=name,
             payload=dict(message),
             ttl_s=float(ttl[1]) if ttl else MAX_TTL_S,
@@ -186,19 +187,20 @@ class EmulatedFcm(EmulatedService):
 
 def check_message(message: Mapping[str, Any]) -> Answer | None:
     """The answer for a message that FCM does not take; None for one that it takes."""
-    token, data, android = message.get("token"), message.get("data", {}), message.get("android", {})
+    token = message.get("token")
+    data, android, notification = (message.get(part, {}) for part in ("data", "android", "notification"))
     if not isinstance(token, str) or not token:
         return bad_field("message", "Recipient of the message is not set.")
     if not REGISTRATION_TOKEN.fullmatch(token):
         return error(400, "INVALID_ARGUMENT", "The registration token is not a valid FCM registration token")
-    if not isinstance(data, dict) or not isinstance(android, dict):
+    if not all(isinstance(part, dict) for part in (data, android, notification)):
         return bad_field("message", "Invalid JSON payload received.")
     for index, (key, value) in enumerate(data.items()):
         if not isinstance(value, str):
             return bad_field(f"message.data[{index}].value", f"Invalid value at 'message.data[{index}].value'")
         if RESERVED_KEYS.fullmatch(key):
             return error(400, "INVALID_ARGUMENT", f"Invalid data payload key: {key}")
-    return _check_android(android) or _check_size(message)
+    return _check_android(android) or _check_size(data, notification)
 
 
 def _check_android(android: Mapping[str, Any]) -> Answer | None:
@@ -210,10 +212,9 @@ def _check_android(android: Mapping[str, Any]) -> Answer | None:
     return None
 
 
-def _check_size(message: Mapping[str, Any]) -> Answer | None:
-    notification = message.get("notification") or {}
-    texts = [text for part in (message.get("data") or {}, notification) for pair in part.items() for text in pair]
-    if sum(len(str(text).encode()) for text in texts) > MAX_PAYLOAD_BYTES:
+def _check_size(data: Mapping[str, Any], notification: Mapping[str, Any]) -> Answer | None:
+    texts = [text for part in (data, notification) for pair in part.items() for text in pair]
+    if sum(len(str(text).encode("utf-8", "surrogatepass")) for text in texts) > MAX_PAYLOAD_BYTES:
         return error(400, "INVALID_ARGUMENT", "Android message is too big")
     return None
 

@@ -45,6 +45,8 @@ class Http1Connection(Connection):
             self._trickle.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from simulator.services.deliveries import Accepted, Keeps
 from simulator.services.service import EmulatedService
 from simulator.services.tls import write_private
-from simulator.services.wire import Answer, Request, json_answer
+from simulator.services.wire import Answer, Request, json_answer, named
 
 ENDPOINT = re.compile(r"/wpush/v2/([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]{22})")
 VAPID = re.compile(r"vapid\s+(.+)", re.IGNORECASE)
@@ -83,13 +83,10 @@ class EmulatedWebPush(EmulatedService):
         refusal = self._check_vapid(request.headers.get("authorization", ""), match[2]) or check_headers(request)
         if refusal:
             return refusal
-        payload: Any = None
-        if request.body:
-            try:
-                payload = self._opened(match[1], request)
-            except (http_ece.ECEException, ValueError) as problem:
-                return error(400, 110, f"The payload does not open: {problem!r}")
-        return self._accepted(request, payload)
+        plain = opened(self._seed, match[1], request.body) if request.body else b"null"
+        if plain is None:
+            return error(400, 110, "The payload does not open with the subscription's keys")
+        return self._accepted(request, readable(plain))
 
     def thanks(self, request: Request, accepted: Accepted) -> Answer:
         headers = {"location": f"{self.url}/m/{accepted.provider_message_id}", "ttl": str(int(accepted.ttl_s))}
@@ -112,14 +109,6 @@ class EmulatedWebPush(EmulatedService):
         """Makes endpoints that nobody can invent, and that need not be remembered."""
         return _base64(hmac.new(self._seed, f"{name}.{owner}".encode(), hashlib.sha256).digest()[:16])
 
-    def _opened(self, name: str, request: Request) -> Any:
-        key, auth = browser_keys(self._seed, name)
-        plain = http_ece.decrypt(request.body, private_key=key, auth_secret=auth, version="aes128gcm")
-        try:
-            return json.loads(plain)
-        except ValueError:
-            return plain.decode("utf-8", "replace")
-
     def _check_vapid(self, authorization: str, owner: str) -> Answer | None:
         """A header that was found good stays good until its token expires."""
         now_s = time.time()
@@ -131,7 +120,7 @@ class EmulatedWebPush(EmulatedService):
         parts = dict(part.strip().partition("=")[::2] for part in match[1].split(","))
         try:
             until_s = self._expiry(parts.get("t", ""), parts.get("k", ""), now_s)
-        except (jwt.PyJWTError, ValueError) as problem:
+        except (jwt.PyJWTError, ValueError, TypeError) as problem:
             return error(401, 109, f"Invalid VAPID token: {problem}")
         if owner and _digest(parts["k"]) != owner:
             return error(403, 109, "The VAPID key is not that of the subscription")
@@ -139,7 +128,7 @@ class EmulatedWebPush(EmulatedService):
         return None
 
     def _expiry(self, token: str, public_key: str, now_s: float) -> float:
-        """When this token ends (Unix time). Raise ValueError or a PyJWTError for one that is not good."""
+        """When this token ends (Unix time). Raise ValueError, TypeError or PyJWTError for a bad one."""
         key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _bytes(public_key))
         claims = jwt.decode(token, key, algorithms=["ES256"], audience=self.url, options={"require": ["aud", "exp"]})
         if claims["exp"] > now_s + MAX_VAPID_LIFE_S + CLOCK_LEEWAY_S:
@@ -150,17 +139,33 @@ class EmulatedWebPush(EmulatedService):
 
     def _accepted(self, request: Request, payload: Any) -> Accepted:
         provider_message_id = secrets.token_urlsafe(24)
-        message_id = payload.get("message_id") if isinstance(payload, dict) else None
         return Accepted(
             service=self.name,
             address=f"{self.url}{request.path}",
-            message_id=message_id or provider_message_id,
+            message_id=named(payload) or provider_message_id,
             provider_message_id=provider_message_id,
             payload=payload,
             ttl_s=min(int(request.headers["ttl"]), MAX_TTL_S),
             collapse_key=request.headers.get("topic", ""),
             urgency=request.headers.get("urgency", "normal"),
         )
+
+
+def opened(seed: bytes, name: str, body: bytes) -> bytes | None:
+    """The plain text of a body, as the browser of this subscription reads it; None where it cannot."""
+    key, auth = browser_keys(seed, name)
+    try:
+        return http_ece.decrypt(body, private_key=key, auth_secret=auth, version="aes128gcm") or None
+    except (http_ece.ECEException, ValueError):
+        return None
+
+
+def readable(plain: bytes) -> Any:
+    """JSON where it is JSON, else text."""
+    try:
+        return json.loads(plain)
+    except (ValueError, RecursionError):
+        return plain.decode("utf-8", "replace")
 
 
 def check_headers(request: Request) -> Answer | None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import socket
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time to linger."""
 MAX_REQUEST_BYTES = 2 << 20
 """What a connection buffers of one request before it gives up on its client."""
 
@@ -54,6 +58,12 @@ class Answer:
 
     def dripping(self, pause_s: float) -> "Answer":
         return Answer(status=self.status, headers=self.headers, body=self.body or b" " * 64, pause_s=pause_s)
+
+
+def named(content: Any) -> str:
+    """The `message_id` at the top of a payload, empty without one."""
+    message_id = content.get("message_id") if isinstance(content, dict) else None
+    return message_id if isinstance(message_id, str) else ""
 
 
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Answer:
@@ -107,7 +117,9 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def reset(self) -> None:
-        """Cut the connection without the end of TLS; what was not yet sent is lost."""
+        """Cut the connection by a TCP reset; what was not yet sent is lost."""
+        if not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.transport.abort()
 
     @abstractmethod

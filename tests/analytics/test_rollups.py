@@ -61,10 +61,12 @@ def _live_on(rng: Random, now: datetime, devices: list[Device]) -> None:
         record.message(device, now - timedelta(minutes=rng.choice([0, 1, 200])), born_at=now)
     for push in rng.sample(list(PushNotificationLog.objects.order_by("id")), 4):
         rows = PushNotificationLog.objects.filter(pk=push.pk)
-        match push.status, rng.choice(["try", "hand over", "end", "ack"]):
+        match push.status, rng.choice(["try", "detour", "hand over", "end", "ack"]):
             case "pending", "try":
                 record.refuse(push, now, provider=push.provider)
                 rows.update(provider="mqtt", fallback_from=push.provider)
+            case "pending", "detour":
+                rows.update(provider=rng.choice(record.PROVIDERS), fallback_from=push.provider)
             case "pending", "hand over":
                 rows.update(status="sent", sent_at=now)
             case (("pending" | "sent"), "end"):

@@ -56,8 +56,7 @@ class Copy:
         for launcher in self.launchers:
             if launcher.alive:
                 launcher.stop(timeout_s=READY_S)
-        if left := supervision.leftovers(self.var):
-            supervision.stop_leftovers(left)
+        supervision.stop_leftovers(self.var)
         if (self.var / "sockets").is_symlink():
             shutil.rmtree((self.var / "sockets").readlink())
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from homepot import supervision
@@ -49,8 +48,10 @@ def test_a_variable_that_nobody_set_is_refused() -> None:
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with subprocess.Popen(command, env={supervision.RUN: str(tmp_path)}) as process:
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, env={supervision.RUN: str(tmp_path)}, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before, its environment may not be there yet
         yield process
         process.kill()
 
@@ -64,6 +65,6 @@ def test_only_processes_of_the_same_data_folder_are_left_over(sleeper: subproces
 
 
 def test_leftovers_are_gone_after_they_were_stopped(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    supervision.stop_leftovers(supervision.leftovers(tmp_path))
+    supervision.stop_leftovers(tmp_path)
 
-    assert not psutil.pid_exists(sleeper.pid)
+    assert sleeper.poll() is not None

@@ -64,6 +64,9 @@ class Command(BaseCommand):
             help="mean seconds between heartbeats; 0: none; default 20",
         )
         parser.add_argument(
+            "--poll", type=float, default=15, metavar="S", help="seconds between polls of inbox devices; default 15"
+        )
+        parser.add_argument(
             "--mqtt-connections",
             type=_number,
             default=0,
@@ -130,6 +133,7 @@ def _options(wanted: Mapping[str, Any]) -> fleet.Options:
         api_key=_secret(var / "api-key"),
         jobs_every_s=wanted["jobs_every"],
         heartbeat_s=wanted["heartbeat"],
+        poll_s=wanted["poll"],
         mqtt_connections=wanted["mqtt_connections"],
         ack_batch=wanted["ack_batch"],
         count_file=wanted["count_file"] or var / "fleet-counts.json",

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from delivery.models import (
+    Alert,
     ApiKey,
     AuditLog,
     Channel,
@@ -92,5 +93,6 @@ def everything(push: PushNotificationLog, till: Device) -> None:
     Connectivity.objects.create(device=till, online_from=NOON, last_seen=NOON)
     TelemetryLog.objects.create(device=till, type="metrics", timestamp=NOON, processed_at=NOON)
     ProviderState.objects.create(provider="fcm")
+    Alert.objects.open_or_repeat("breaker_open", "fcm/default", "12 of 20 attempts failed", NOON)
     ApiKey.objects.issue("tills", ["jobs:write"])
     AuditLog.note("person:ada", "changed", till, till.device_id)

@@ -39,7 +39,7 @@ PUSHED = PLANNED["mqtt"] + PLANNED["simulation"]
 def fleet(var: Path, stand_in: StandIn, broker: Mqtt, *options: str) -> Iterator[Process]:
     """Eighteen devices of all kinds on two sites; ended at the latest here."""
     command = ["manage.py", "fleet", "--devices", "18", "--sites", "2", "--channels", CHANNELS, "--network", "ideal"]
-    quick = ["--jobs-every", "0.2", "--heartbeat", "1", "--server", stand_in.url]
+    quick = ["--jobs-every", "0.2", "--heartbeat", "1", "--poll", "1", "--server", stand_in.url]
     where = ["--mqtt", broker.url, "--var", str(var)]
     process = spawn("fleet", [sys.executable, *command, *quick, *where, *options], folder=var)
     try:
@@ -90,11 +90,31 @@ def test_a_device_without_push_finds_its_messages_in_the_inbox(var: Path, mqtt_b
                 await until(lambda: len(stand_in.channels) == PUSHED and len(stand_in.devices) == 18)
                 for device_id in stand_in.devices.keys() - stand_in.channels.keys():
                     stand_in.inboxes[device_id] = [{"message_id": f"m-{device_id}", "payload": {"title": "Hello"}}]
-                await until(lambda: f"acked {POLLING}, on their way 0" in process.output(), timeout_s=40)
+                await until(lambda: f"acked {POLLING}, on their way 0" in process.output())
 
     asyncio.run(run())
 
     assert counts(var)["totals"] == {"received": POLLING, "duplicates": 0, "acked": POLLING}
+
+
+@pytest.mark.parametrize("options", [[], ["--mqtt-connections", "2"]])
+def test_devices_find_in_the_inbox_what_a_killed_broker_forgot(var: Path, options: list[str]) -> None:
+    async def run(broker: Mqtt) -> None:
+        async with StandIn() as stand_in:
+            with fleet(var, stand_in, broker, *options) as process:
+                await until(lambda: f"({LISTENING} connected)" in process.output())
+                broker.kill()
+                for device_id, provider in stand_in.channels.items():
+                    if provider == "mqtt":
+                        stand_in.inboxes[device_id] = [{"message_id": f"m-{device_id}", "payload": {"title": "Hello"}}]
+                await asyncio.to_thread(broker.start)
+                await until(lambda: len(stand_in.acks) == LISTENING)
+                await asyncio.to_thread(process.stop)
+
+    with Mqtt() as broker:
+        asyncio.run(run(broker))
+
+    assert counts(var)["totals"] == {"received": LISTENING, "duplicates": 0, "acked": LISTENING}
 
 
 def test_devices_beat_and_jobs_are_ordered(var: Path, mqtt_broker: Mqtt) -> None:

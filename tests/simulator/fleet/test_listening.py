@@ -46,7 +46,7 @@ async def listening(server: Mqtt, devices: Sequence[Device], heard: Heard) -> As
         asyncio.Semaphore(1),
         Random(1),
         on_message=note,
-        on_open=lambda _: None,
+        on_open=lambda *_: None,
     )
     running = asyncio.create_task(connection.run())
     try:

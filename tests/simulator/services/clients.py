@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import h2.settings
 import jwt
@@ -21,7 +22,7 @@ from simulator.services.apns import EmulatedApns
 from simulator.services.fcm import EmulatedFcm
 from simulator.services.wns import EmulatedWns
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 FCM_SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 
 
@@ -69,6 +70,28 @@ class Https:
         return self.post(url, urlencode(fields), {"content-type": "application/x-www-form-urlencoded"})
 
 
+def is_reset_after(request: bytes, port: int, ca_file: Path) -> bool:
+    """Does the connection end by a TCP reset (True) or in good order? The `ssl` module shows both as an end of file."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context(cafile=ca_file).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection(("localhost", port), timeout=WAIT_S) as raw:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                raw.sendall(outgoing.read())
+                incoming.write(raw.recv(65536))
+        tls.write(request)
+        raw.sendall(outgoing.read())
+        try:
+            while raw.recv(65536):
+                pass
+        except ConnectionResetError:
+            return True
+    return False
+
+
 class Http2:
     """One connection over HTTP/2, whose frames a test can watch."""
 
@@ -108,6 +131,10 @@ class Http2:
         self.h2.remote_settings = announced
         self._flush()
         return stream_id
+
+    def cancel(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
+        self.h2.reset_stream(stream_id, code)
+        self._flush()
 
     def reply(self, stream_id: int) -> Reply:
         self.wait(lambda: self.ended(stream_id))

@@ -180,6 +180,12 @@ def test_knows_no_other_path_and_no_other_method(sender: Sender) -> None:
     assert (wrong_method.status, wrong_method.json()) == (405, {"reason": "MethodNotAllowed"})
 
 
+def test_knows_a_token_in_either_case(apns: EmulatedApns, sender: Sender) -> None:
+    apns.retire([TOKEN.upper()])
+
+    assert sender.push().status == 410
+
+
 def test_says_since_when_a_token_is_gone(apns: EmulatedApns, sender: Sender) -> None:
     before_ms = time.time() * 1000
     apns.retire([TOKEN])

@@ -1,20 +1,24 @@
-"""The two commands as a person runs them: processes of their own, ended by their process id."""
+"""The two commands as a person runs them; the services in a process of their own, ended by its id."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
-from tests.processes import ROOT
+from simulator.services import PushServices, running
+from tests.processes import ROOT, free_port
 from tests.simulator.services.clients import Https
 
-START_S = 30
+STOP_S = 30
 ENVIRONMENT = {**os.environ, "DEBUG": "1", "SIMULATOR": "1"}
 
 
@@ -28,29 +32,50 @@ def push_services(home: Path, *arguments: str) -> Iterator[dict[str, Any]]:
             yield json.loads(process.stdout.readline())
         finally:
             process.terminate()
-            status = process.wait(START_S)
+            status = process.wait(STOP_S)
     assert status == 0
 
 
-def fault(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", "fault", *arguments, "--ca-dir", str(home)]
-    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=START_S)
+def fault(home: Path, *arguments: str) -> str:
+    """What `manage.py fault` prints."""
+    output = StringIO()
+    call_command("fault", *arguments, "--ca-dir", str(home), stdout=output)
+    return output.getvalue()
 
 
-def test_a_fault_is_injected_listed_and_cleared(tmp_path: Path) -> None:
-    with push_services(tmp_path) as addresses:
-        injected = fault(tmp_path, "fcm", "503", "--retry-after", "30", "--share", "1.0", "--for", "120")
-        with Https(addresses["fcm"]["url"], Path(addresses["fcm"]["ca_file"])) as client:
-            reply = client.post(f"/v1/projects/{addresses['fcm']['project_id']}/messages:send")
-        listed = fault(tmp_path, "list")
-        cleared = fault(tmp_path, "clear")
+def free_ports_in_a_row(count: int) -> int:
+    """The first of so many ports of 127.0.0.1 on which nobody listens."""
+    while True:
+        base = free_port()
+        with ExitStack() as probes, suppress(OSError, OverflowError):
+            for port in range(base, base + count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return base
 
-    assert injected.stdout == "fault 1: fcm 503 for 120 s\n"
+
+def test_a_fault_is_injected_listed_and_cleared(home: Path) -> None:
+    with running(PushServices(home=home)) as services:
+        injected = fault(home, "fcm", "503", "--retry-after", "30", "--share", "1.0", "--for", "120")
+        with Https(services.fcm.url, services.fcm.ca_file) as client:
+            reply = client.post(f"/v1/projects/{services.fcm.project_id}/messages:send")
+        listed = fault(home, "list")
+        cleared = fault(home, "clear")
+
+    assert injected.endswith(": fcm 503 for 120 s\n")
     assert (reply.status, reply.headers["retry-after"]) == (503, "30")
-    assert "service=fcm" in listed.stdout
-    assert "status=503" in listed.stdout
-    assert "met=1" in listed.stdout
-    assert cleared.stdout == "ended: 1\n"
+    assert {"service=fcm", "status=503", "met=1"} <= set(listed.split())
+    assert cleared == "ended: 1\n"
+
+
+def test_clears_one_fault_or_those_of_one_service(home: Path) -> None:
+    with running(PushServices(home=home)):
+        numbers = [fault(home, name, "hang").split()[1].rstrip(":") for name in ("fcm", "fcm", "apns", "wns")]
+
+        fault(home, "clear", numbers[0])
+        fault(home, "clear", "apns")
+
+        left = [line.split()[1] for line in fault(home, "list").splitlines()]
+    assert left == [f"number={numbers[1]}", f"number={numbers[3]}"]
 
 
 @pytest.mark.parametrize(
@@ -61,41 +86,39 @@ def test_a_fault_is_injected_listed_and_cleared(tmp_path: Path) -> None:
         (("fcm", "goaway"), "goaway needs limit"),
     ],
 )
-def test_says_what_is_wrong_with_a_fault(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    with push_services(tmp_path):
-        refused = fault(tmp_path, *arguments)
-
-    assert refused.returncode == 1
-    assert words in refused.stderr
+def test_says_what_is_wrong_with_a_fault(home: Path, arguments: tuple[str, ...], words: str) -> None:
+    with running(PushServices(home=home)), pytest.raises(CommandError, match=words):
+        fault(home, *arguments)
 
 
 def test_says_that_no_services_run(tmp_path: Path) -> None:
-    refused = fault(tmp_path, "list")
-
-    assert refused.returncode == 1
-    assert "is push_services running?" in refused.stderr
+    with pytest.raises(CommandError, match=r"is push_services running\?"):
+        fault(tmp_path, "list")
 
 
-def test_keeps_its_credentials_over_a_restart(tmp_path: Path) -> None:
-    def keys(addresses: dict[str, Any]) -> list[str]:
-        account = json.loads(Path(addresses["fcm"]["service_account_file"]).read_text())
-        return [account["private_key"], Path(addresses["apns"]["key_file"]).read_text()]
+def test_keeps_its_credentials_and_its_ports_over_a_restart(tmp_path: Path) -> None:
+    base = free_ports_in_a_row(6)
 
-    with push_services(tmp_path) as addresses:
-        before, ca = keys(addresses), Path(addresses["fcm"]["ca_file"]).read_bytes()
-    with push_services(tmp_path) as addresses:
-        after = keys(addresses)
+    with push_services(tmp_path, "--port-base", str(base)) as before:
+        first = secrets_in(tmp_path)
+    with push_services(tmp_path, "--port-base", str(base)) as after:
+        second = secrets_in(tmp_path)
 
     assert before == after
-    assert ca == (tmp_path / "ca.pem").read_bytes()
-    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir() if path.suffix in (".p8", ".key"))
+    assert before["fcm"]["url"] == f"https://localhost:{base}"
+    assert first == second
 
 
-def test_takes_the_ports_that_it_is_given(tmp_path: Path) -> None:
-    with push_services(tmp_path) as free:
-        base = int(free["fcm"]["url"].rpartition(":")[2])
+def test_shows_its_private_files_to_its_owner_alone(tmp_path: Path) -> None:
+    with running(PushServices(home=tmp_path)):
+        modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in secrets_in(tmp_path)}
 
-    with push_services(tmp_path, "--port-base", str(base)) as addresses:
-        ports = [addresses[name]["url"].rpartition(":")[2] for name in ("fcm", "apns", "wns", "web_push")]
+    assert set(modes.values()) == {0o600}
 
-    assert [int(port) for port in ports] == list(range(base, base + 4))
+
+def secrets_in(home: Path) -> dict[str, bytes]:
+    """The private files by name; there are five."""
+    public = {"ca.pem", "localhost.pem", "addresses.json"}
+    found = {path.name: path.read_bytes() for path in home.iterdir() if path.name not in public}
+    assert len(found) == 5
+    return found

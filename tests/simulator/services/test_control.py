@@ -32,18 +32,18 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with running(PushServices(home=tmp_path)) as services:
+def desk(home: Path) -> Iterator[Desk]:
+    with running(PushServices(home=home)) as services:
         yield Desk(services)
 
 
-def test_says_how_each_service_is_reached(desk: Desk, tmp_path: Path) -> None:
+def test_says_how_each_service_is_reached(desk: Desk, home: Path) -> None:
     described = desk.ask("GET", "/services").json()
 
     assert described.keys() == {"fcm", "apns", "wns", "web_push", "control", "devices"}
     assert described["fcm"]["url"] == desk.fcm.url
     assert Path(described["apns"]["key_file"]).exists()
-    assert described == json.loads((tmp_path / "addresses.json").read_text())
+    assert described == json.loads((home / "addresses.json").read_text())
 
 
 def test_puts_a_fault_in_force_lists_it_and_ends_it(desk: Desk) -> None:

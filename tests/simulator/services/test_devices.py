@@ -16,8 +16,8 @@ TOKENS = ["token-number-1", "token-number-2"]
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Iterator[PushServices]:
-    with running(PushServices(home=tmp_path)) as each:
+def services(home: Path) -> Iterator[PushServices]:
+    with running(PushServices(home=home)) as each:
         yield each
 
 

@@ -1,0 +1,87 @@
+"""Simulated devices in a process of their own, and what they themselves say they got."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from simulator.fleet import plan
+from simulator.fleet.plan import Place
+from tests.journey.production import PYTHON, Production
+from tests.processes import Process, spawn
+
+
+class Fleet:
+    """`manage.py fleet` on an ideal network, its devices written straight into the database."""
+
+    def __init__(
+        self,
+        production: Production,
+        name: str,
+        *,
+        devices: int,
+        sites: int,
+        channels: str,
+        connections: int = 0,
+        ack_batch: int = 1,
+    ) -> None:
+        self.folder = production.folder / name
+        self.folder.mkdir()
+        self.places: list[Place] = list(plan.places(devices, sites, plan.read_channels(channels), mqtt_acks=0.5))
+        options = {
+            "--devices": devices,
+            "--sites": sites,
+            "--channels": channels,
+            "--mqtt-acks": 0.5,
+            "--network": "ideal",
+            "--jobs-every": 0,
+            "--heartbeat": 0,
+            "--mqtt-connections": connections,
+            "--ack-batch": ack_batch,
+            "--var": self.folder,
+        }
+        command: list[str | Path] = [PYTHON, "manage.py", "fleet", "--register-directly"]
+        command += [str(part) for option in options.items() for part in option]
+        env = {**production.env, "SIMULATOR": "1"}
+        self.process: Process = spawn(name, command, folder=production.folder, env=env)
+
+    def wait_until_connected(self, timeout_s: float = 60.0) -> None:
+        """Each with a connection of its own."""
+        count = sum(place.channel == "mqtt" for place in self.places)
+        self.process.wait_for_line(f"{count} MQTT ({count} connected)", timeout_s)
+
+    def devices(self) -> dict[str, Place]:
+        """Each device's place in the plan by its id, in the plan's order."""
+        kept: dict[tuple[str, str], str] = {}
+        for file in (self.folder / "fleet").glob("site-*.json"):
+            for name, identity in json.loads(file.read_text(encoding="utf-8")).items():
+                kept[identity["site_id"], name] = identity["device_id"]
+        return {kept[place.site_id, place.name]: place for place in self.places}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """received, duplicates and acked of every device but the simulation's, as they are now."""
+        asked_at = datetime.now(UTC)
+        self.process.wait_for("fresh counts", lambda: self._written_at() > asked_at)
+        devices: dict[str, dict[str, int]] = self._read()["devices"]
+        return devices
+
+    def stop(self) -> dict[str, dict[str, int]]:
+        """End it; its last counts."""
+        self.process.stop()
+        devices: dict[str, dict[str, int]] = self._read()["devices"]
+        return devices
+
+    def _written_at(self) -> datetime:
+        return (
+            datetime.fromisoformat(self._read()["written_at"])
+            if self._file.exists()
+            else datetime.min.replace(tzinfo=UTC)
+        )
+
+    def _read(self) -> dict[str, Any]:
+        counts: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+        return counts
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "fleet-counts.json"
