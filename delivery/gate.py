@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 LONG_CLOSED = timedelta(seconds=30)
 """A gate that has been closed for longer sends new messages to their next channel."""
+NOBODY_PROBES = timedelta(seconds=5)
+"""A gate whose wait ended this long ago without a probe has nothing behind it that could be one."""
 MISCONFIGURED_WAIT_S = 60.0
 SLOWEST_PER_S = 1.0
 FASTER_EVERY_S = 30.0
@@ -62,8 +64,13 @@ def seen(provider: str, credential: str) -> ProviderState | None:
 
 
 def long_closed(now: datetime) -> frozenset[tuple[str, str]]:
-    """The credentials behind which nothing should be queued up any more."""
-    found = ProviderState.objects.filter(state__in=NOT_CLOSED, opened_at__lte=now - LONG_CLOSED)
+    """The credentials behind which nothing should be queued up any more.
+
+    Not those that nobody probes: only a message can find out that the provider is back.
+    """
+    found = ProviderState.objects.filter(
+        state__in=NOT_CLOSED, opened_at__lte=now - LONG_CLOSED, until__gt=now - NOBODY_PROBES
+    )
     return frozenset(found.values_list("provider", "credential"))
 
 

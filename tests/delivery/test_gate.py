@@ -148,6 +148,18 @@ def test_what_waits_for_long_behind_a_closed_gate_takes_its_next_channel() -> No
     assert (with_another.fallback_from, without.provider) == ("simulation", "simulation")
 
 
+def test_a_gate_that_nothing_waits_behind_takes_messages_again_so_that_one_finds_out() -> None:
+    learn(failures(10))
+    now = clocks.db_now()
+    ProviderState.objects.update(opened_at=now - timedelta(minutes=10), until=now - timedelta(seconds=1))
+    assert gate.long_closed(now) == {NAME}
+
+    ProviderState.objects.update(until=now - timedelta(seconds=6))
+
+    assert gate.long_closed(now) == frozenset()
+    assert leave().probe
+
+
 # --- the blast-radius guard
 def watch(gone: list[Channel], *, sends: int, accepted: int) -> None:
     now = clocks.db_now()
