@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
+from django.urls import URLResolver
 from django.urls.converters import get_converters
 from rest_framework.test import APIClient
 
@@ -53,13 +54,14 @@ class Call:
 
 
 def every_call() -> list[Call]:
-    version = next(resolver for resolver in urls.urlpatterns if str(resolver.pattern) == "v1/")
+    [version] = [found for found in urls.urlpatterns if isinstance(found, URLResolver) and str(found.pattern) == "v1/"]
     return [
-        Call(method, str(pattern.pattern), parts, DeviceKey in pattern.callback.view_class.authentication_classes)
-        for pattern in version.url_patterns
-        if set(parts := tuple(pattern.pattern.converters)) - set(NO_OBJECTS)
+        Call(method, str(address.pattern), parts, DeviceKey in view.authentication_classes)
+        for address in version.url_patterns
+        if set(parts := tuple(address.pattern.converters)) - set(NO_OBJECTS)
+        for view in [address.callback.view_class]
         for method in METHODS
-        if hasattr(pattern.callback.view_class, method)
+        if hasattr(view, method)
     ]
 
 
