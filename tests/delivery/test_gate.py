@@ -141,6 +141,22 @@ def test_a_throttle_of_yesterday_is_no_limit_any_more() -> None:
     assert leave(want=5_000, later_s=86_400).count == 5_000
 
 
+def test_a_throttle_slows_again_after_an_earlier_one_wore_off() -> None:
+    learn([throttled()])
+    ProviderState.objects.update(slowed_at=clocks.db_now() - timedelta(days=1))
+
+    learn([accepted()] * 1000)
+    learn([throttled()])
+
+    assert leave(want=100_000).count < 1_100
+
+
+def test_a_throttle_halves_what_was_sent_and_does_not_stop_a_first_batch() -> None:
+    learn([accepted()] * 99 + [throttled()])
+
+    assert state().rate_per_s == pytest.approx(100, rel=0.1)
+
+
 def test_the_bucket_is_shared_and_the_local_share_stands_in_for_it(settings: LazySettings) -> None:
     first = leave(want=60, full_per_s=100)
     second = leave(want=60, full_per_s=100)
