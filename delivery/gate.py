@@ -44,7 +44,7 @@ class Pass:
 def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: float | None = None) -> Pass:
     """How many of `want` messages may go now; `full_per_s` is the credential's own limit."""
     state = ProviderState.objects.filter(provider=provider, credential=credential).first()
-    _seen[provider, credential] = state
+    _see((provider, credential), state)
     if state is None:
         return _within(provider, credential, want, full_per_s)
     if state.state in NOT_CLOSED:
@@ -56,6 +56,15 @@ def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: 
     if state.recovering_since is not None:
         rate = breaker.climbing_rate_per_s((now - state.recovering_since).total_seconds(), rate)
     return _within(provider, credential, want, rate)
+
+
+def _see(key: tuple[str, str], state: ProviderState | None) -> None:
+    """Once a gate has opened again, whoever opened it, failures from before say nothing any more."""
+    before = _seen.get(key)
+    opened_at = state.recovering_since if state is not None else None
+    if opened_at is not None and (before is None or before.recovering_since != opened_at):
+        _windows.pop(key, None)
+    _seen[key] = state
 
 
 def seen(provider: str, credential: str) -> ProviderState | None:

@@ -102,6 +102,16 @@ def test_a_probe_that_is_answered_opens_the_gate_and_the_rate_climbs() -> None:
     assert leave(want=5_000, later_s=breaker.CLIMB_S + 1).count == 5_000
 
 
+def test_old_failures_do_not_close_a_gate_again_that_another_process_opened() -> None:
+    learn(failures(10))
+    ProviderState.objects.of(*NAME).close(clocks.db_now())
+    leave()
+
+    learn([accepted()] * 3 + failures(1))
+
+    assert state().state == "closed"
+
+
 def test_our_own_mistake_pauses_the_credential_and_tells_somebody_once() -> None:
     wrong = Outcome(kind=OutcomeKind.MISCONFIGURED, code="InvalidProviderToken", detail="wrong key")
 
