@@ -1,5 +1,6 @@
 """Settings, from the environment alone. Each variable: docs/configuration.md."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ EMULATOR_BOOTSTRAP_KEY = "homepot-dev-emulator-key" if DEBUG else ""
 
 # --- Providers: one dict of settings per credential; a provider without any is unavailable
 PROVIDERS = credentials.from_environment(window=SEND_WINDOW, deadline_s=SEND_DEADLINE_S)
-CREDENTIALS_FILE = env.text("CREDENTIALS_FILE")
+CREDENTIALS_FILE = env.file("CREDENTIALS_FILE", tomllib.load)
 MQTT_URL = PROVIDERS.get("mqtt", {}).get("default", {}).get("url", "")
 MQTT_CA_FILE = PROVIDERS.get("mqtt", {}).get("default", {}).get("ca_file", "")
 
@@ -227,7 +228,11 @@ AXES_IPWARE_PROXY_COUNT = NUM_PROXIES
 AXES_VERBOSE = False
 REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Bearer"}
 JWT_ISSUER = env.text("JWT_ISSUER")
-JWT_KEY_FILE = env.text("JWT_KEY_FILE")
+JWT_KEY_FILE = env.file("JWT_KEY_FILE")
+if bool(JWT_ISSUER) != bool(JWT_KEY_FILE):
+    env.refuse(
+        "JWT_ISSUER" if JWT_KEY_FILE else "JWT_KEY_FILE", "it is missing: JWT_ISSUER and JWT_KEY_FILE go together"
+    )
 RATE_LIMIT_FACTOR = env.integer("RATE_LIMIT_FACTOR", 1, minimum=1, maximum=10_000)
 
 REST_FRAMEWORK = {
