@@ -117,6 +117,7 @@ def _run(provider: Provider, batch: Batch) -> None:
         while not ended:
             attempts, ended = _collect(came)
             results.write(attempts, batch.token)
+            _tell(attempts)
         future.result(timeout=1.0)
     finally:
         future.cancel()
@@ -138,6 +139,22 @@ def _collect(came: "SimpleQueue[Attempt | None]") -> tuple[list[Attempt], bool]:
             return attempts, True
         attempts.append(item)
     return attempts, False
+
+
+def _tell(attempts: Sequence[Attempt]) -> None:
+    """A line for each attempt, once it is committed."""
+    for attempt in attempts:
+        if attempt.outcome is not None:
+            log.info(
+                "attempt",
+                extra={
+                    **attempt.row.ids,
+                    "provider": attempt.row.provider,
+                    "outcome": attempt.outcome.kind.value,
+                    "code": attempt.outcome.code,
+                    "took_ms": attempt.took_ms,
+                },
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +223,7 @@ async def _send_all(
             if not draft.usable or started > last_start or draft.row.expires_at <= sent_at:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
-            outcome = await _try_once(provider, _message(draft, sent_at))
+            outcome = await _try_once(provider, draft, sent_at)
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
 
     try:
@@ -215,14 +232,14 @@ async def _send_all(
         came.put(None)
 
 
-async def _try_once(provider: Provider, message: Message) -> Outcome:
+async def _try_once(provider: Provider, draft: Draft, sent_at: datetime) -> Outcome:
     try:
-        return await asyncio.wait_for(provider.send_one(message), settings.SEND_DEADLINE_S)
+        return await asyncio.wait_for(provider.send_one(_message(draft, sent_at)), settings.SEND_DEADLINE_S)
     except TimeoutError:
         return no_answer("the provider did not answer in time")
     except Exception:
         log.exception(
             "a provider raised instead of returning an outcome",
-            extra={"provider": provider.name, "message_id": message.message_id, "device_id": message.device_id},
+            extra={"provider": provider.name, **draft.row.ids},
         )
         return Outcome(kind=OutcomeKind.RETRY, code="provider_bug")
