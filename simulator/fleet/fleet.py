@@ -20,7 +20,7 @@ from simulator.fleet.plan import Place
 from simulator.fleet.push_services import Addresses, PushStream
 from simulator.fleet.registration import Registration
 from simulator.fleet.roster import Roster
-from simulator.fleet.server import Away, Server
+from simulator.fleet.server import Server
 from simulator.fleet.spool import KEEP_S, Spool
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,9 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         finally:
             fleet.write_counts()
             stopping.cancel()
-        if living.done() and not living.cancelled():
-            living.result()
+        broken = living.exception() if living.done() and not living.cancelled() else None
+        if broken is not None and not stop.is_set():  # what breaks while it is torn down says nothing
+            raise broken
 
 
 class Fleet:
@@ -90,7 +91,8 @@ class Fleet:
         self._devices: list[Device] = []
         self._ears: dict[Device, Connection] = {}
         self._connecting = asyncio.Semaphore(CONNECTING)
-        self._draining = asyncio.Semaphore(DRAINING)
+        self._to_drain: asyncio.Queue[Device] = asyncio.Queue()
+        self._draining: set[Device] = set()
         self._spool = Spool(server, options.network, rng, batch=options.ack_batch, publish=self._publish)
         sites = sorted({place.site_id for place in options.places})
         self._orders = Orders(server, options.api_key, sites, options.jobs_every_s, rng)
@@ -113,6 +115,8 @@ class Fleet:
             self._tasks.create_task(self._enrol_all())
             if any(place.channel in PUSH_SERVICES for place in self._options.places):
                 self._tasks.create_task(self._stream.run())
+            for _ in range(DRAINING):
+                self._tasks.create_task(self._drain_inboxes())
             if self._options.jobs_every_s and self._options.api_key and self._options.places:
                 self._tasks.create_task(self._orders.run())
 
@@ -192,21 +196,28 @@ class Fleet:
         """
         if again or not self._options.mqtt_connections:
             for device in devices:
-                self._tasks.create_task(self._drain(device))
+                self._drain_soon(device)
 
     async def _poll(self, device: Device, every_s: float) -> None:
         await asyncio.sleep(self._rng.uniform(0, every_s))
         while True:
-            await self._drain(device)
+            self._drain_soon(device)
             await asyncio.sleep(every_s)
 
+    def _drain_soon(self, device: Device) -> None:
+        if device not in self._draining:
+            self._draining.add(device)
+            self._to_drain.put_nowait(device)
+
+    async def _drain_inboxes(self) -> None:
+        while True:
+            device = await self._to_drain.get()
+            await self._drain(device)
+            self._draining.discard(device)
+
     async def _drain(self, device: Device) -> None:
-        """Take what waits in the device's inbox, oldest first; what does not come now comes with the next poll."""
-        async with self._draining:
-            try:
-                answer = await self._server.call("GET", "/push/pending", headers=device.identity.headers)
-            except Away:
-                return
+        """Take what waits in the device's inbox, oldest first."""
+        answer = await self._server.insist("GET", "/push/pending", headers=device.identity.headers)
         if answer.status != 200 or not isinstance(answer.data, dict):
             return
         for push in answer.data.get("pushes", []):
