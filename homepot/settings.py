@@ -141,7 +141,7 @@ SEND_WINDOW = env.integer("SEND_WINDOW", 100, minimum=1, maximum=1_000)
 RESULT_BATCH = 100
 RESULT_WAIT_S = 0.2
 MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", 5, minimum=1, maximum=8)
-FALLBACK_AFTER_S = env.weights("FALLBACK_AFTER_S")
+FALLBACK_AFTER_S = env.weights("FALLBACK_AFTER_S", PRIORITY_WORDS)
 RETRY_BASE_S = env.number("RETRY_BASE_S", 2.0, minimum=0.01, maximum=3600)
 RETRY_CAP_S = env.number("RETRY_CAP_S", 600.0, minimum=0.01, maximum=21_600)
 SEND_DEADLINE_S = env.number("SEND_DEADLINE_S", 10.0, minimum=0.1, maximum=60)
@@ -149,8 +149,6 @@ BATCH_BUDGET_S = env.number("BATCH_BUDGET_S", 30.0, minimum=1, maximum=300)
 TASK_LIMIT_S = env.integer("TASK_LIMIT_S", 35, minimum=1, maximum=600)
 SEND_PROCESSES = env.integer("SEND_PROCESSES", 2, minimum=1, maximum=1_000)
 LEASE_S = env.number("LEASE_S", 60.0, minimum=2, maximum=3600)
-if not set(FALLBACK_AFTER_S) <= set(PRIORITY_WORDS):
-    env.refuse("FALLBACK_AFTER_S", f"it takes seconds by priority ({', '.join(PRIORITY_WORDS)}), such as critical=20")
 if not LEASE_S >= TASK_LIMIT_S + 10 or not TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S:
     env.refuse("LEASE_S", "LEASE_S >= TASK_LIMIT_S + 10 and TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S must hold")
 CHANNEL_SILENCE_DAYS = env.integer("CHANNEL_SILENCE_DAYS", 90, minimum=1, maximum=3650)

@@ -113,10 +113,10 @@ class Fleet:
             self._tasks.create_task(self._spool.run())
             self._tasks.create_task(self._report())
             self._tasks.create_task(self._enrol_all())
-            if any(place.channel in PUSH_SERVICES for place in self._options.places):
-                self._tasks.create_task(self._stream.run())
             for _ in range(DRAINING):
                 self._tasks.create_task(self._drain_inboxes())
+            if any(place.channel in PUSH_SERVICES for place in self._options.places):
+                self._tasks.create_task(self._stream.run())
             if self._options.jobs_every_s and self._options.api_key and self._options.places:
                 self._tasks.create_task(self._orders.run())
 
