@@ -232,7 +232,7 @@ def error(status: int, code: str, text: str) -> Answer:
 
 def device_quota_exceeded() -> Answer:
     """429 that is about one device; the QuotaFailure says so."""
-    details = [
+    details: list[dict[str, Any]] = [
         {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "QUOTA_EXCEEDED"},
         {
             "@type": "type.googleapis.com/google.rpc.QuotaFailure",
