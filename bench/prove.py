@@ -106,7 +106,8 @@ def prove(folder: Path, wanted: argparse.Namespace) -> Result:
                     flush(broker)
                 ended = wait_for_the_end(record, job_id, wanted.messages, wanted.timeout)
                 seconds = time.monotonic() - began
-                say("every message has ended" if ended else "time is up")
+                again = record.number("SELECT count(*) FROM push_notification_logs WHERE attempt_count > 1")
+                say(f"{'every message has ended' if ended else 'time is up'}; {again} were tried more than once")
                 time.sleep(2.0)  # for a push that was on its way when its message's ack came
                 counts = fleet.stop().values()
                 return Result(

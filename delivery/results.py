@@ -17,6 +17,7 @@ from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLo
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
 from delivery.outcomes import Outcome, OutcomeKind
+from delivery.priority import Priority
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class NextSteps:
     sent: list[Sent] = field(default_factory=list)
     again: list[Again] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    still_sent: list[int] = field(default_factory=list)
     unsent: list[int] = field(default_factory=list)
     wake: set[str] = field(default_factory=set)
 
@@ -91,6 +93,8 @@ def _write(attempts: Sequence[Attempt], token: UUID) -> None:
             log_rows.mark_due_again(steps.again, token=token)
         if steps.failed:
             log_rows.mark_failed(steps.failed, token=token)
+        if steps.still_sent:
+            log_rows.mark_still_sent(steps.still_sent, token=token)
         if steps.unsent:
             log_rows.give_back(steps.unsent, token=token, due_at=now)
         DeliveryAttempt.objects.bulk_create(_stories(attempts))
@@ -116,7 +120,7 @@ def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
             continue
         match outcome.kind:
             case OutcomeKind.ACCEPTED:
-                steps.sent.append(Sent(row.id, attempt.started_at, outcome.provider_message_id, outcome.code))
+                steps.sent.append(_sent(attempt, outcome))
             case OutcomeKind.RETRY:
                 _later(steps, row, outcome, recipients, now, floor_s=outcome.retry_after_s or 0.0)
             case OutcomeKind.THROTTLED:
@@ -130,6 +134,12 @@ def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
             case _:
                 assert_never(outcome.kind)
     return steps
+
+
+def _sent(attempt: Attempt, outcome: Outcome) -> Sent:
+    after_s = settings.FALLBACK_AFTER_S.get(Priority(attempt.row.priority).word)
+    hedge_at = None if after_s is None else attempt.started_at + timedelta(seconds=after_s)
+    return Sent(attempt.row.id, attempt.started_at, outcome.provider_message_id, outcome.code, hedge_at)
 
 
 def _later(
@@ -157,6 +167,8 @@ def _next_channel(
     if way is not None:
         steps.again.append(_move(row, outcome, way.provider, way.credential, way.channel_id, now))
         steps.wake.add(way.provider)
+    elif row.sent_at is not None:
+        steps.still_sent.append(row.id)
     elif device.has_key:
         steps.again.append(_move(row, outcome, INBOX, "", None, None))
     else:
@@ -175,6 +187,27 @@ def _keep_or_move(
         steps.wake.add(way.provider)
     else:
         steps.again.append(_stay(row, outcome, now + timedelta(seconds=PAUSE_S), row.attempt_count - 1))
+
+
+def hedge(rows: Sequence[PushNotificationLog], now: datetime) -> int:
+    """Sent rows without an ack: on the next channel too, where there is one; how many. Runs inside a transaction."""
+    recipients = _recipients({row.device_id for row in rows})
+    can_send = fanout.available()
+    again, alone = [], []
+    for row in rows:
+        device = recipients[row.device_id]
+        way = routing.next_way(device.ways, device.capabilities, can_send, row.channel_id or 0)
+        if way is None:
+            alone.append(row.pk)
+        else:
+            again.append(
+                Again(row.pk, way.provider, way.credential, way.channel_id, now, 0, row.provider, "no_ack", "")
+            )
+    PushNotificationLog.objects.hedge(again)
+    PushNotificationLog.objects.unhedge(alone)
+    for provider in {step.provider for step in again}:
+        hints.wake_sender(provider)
+    return len(again)
 
 
 def move_on(rows: Sequence[PushNotificationLog], now: datetime) -> int:

@@ -8,8 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from delivery import clocks, credential_expiry, credentials, gate, guard, hints, jobs, results
-from delivery.models import Channel, Job, PushNotificationLog
-from delivery.models.alert import Alert
+from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
 
 CHUNK = 2_000
 JOBS_AT_ONCE = 100
@@ -97,6 +96,22 @@ def detour() -> int:
     """Move what waits behind a gate that has been closed for long to its next channel; how many rows moved."""
     now = clocks.db_now()
     return sum(_detour(provider, credential, now) for provider, credential in gate.long_closed(now))
+
+
+def hedge() -> int:
+    """Send what nobody acked within its priority's time on the next channel too; how many."""
+
+    def some() -> int:
+        now = clocks.db_now()
+        with transaction.atomic():
+            late = PushNotificationLog.objects.select_for_update(skip_locked=True).filter(
+                status=Status.SENT, hedge_at__lte=now, expires_at__gt=now
+            )
+            rows = list(late.order_by("hedge_at")[:CHUNK])
+            results.hedge(rows, now)
+        return len(rows)
+
+    return _in_chunks(some)
 
 
 def _detour(provider: str, credential: str, now: datetime) -> int:

@@ -91,6 +91,12 @@ def detour() -> int:
     return sweeps.detour()
 
 
+@shared_task(name="delivery.hedge")
+def hedge() -> int:
+    """Send what nobody acked in time on the next channel too."""
+    return sweeps.hedge()
+
+
 @worker_process_shutdown.connect
 def close_providers(**_: object) -> None:
     """The last thing a worker process does."""

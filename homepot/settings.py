@@ -1,11 +1,13 @@
 """Settings, from the environment alone. Each variable: docs/configuration.md."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF
 
+from delivery.priority import PRIORITY_WORDS
 from homepot import credentials, env, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -75,7 +77,7 @@ TEMPLATES = [
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets"]
-WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_USE_FINDERS = SIMULATOR
 WHITENOISE_AUTOREFRESH = False
 LANGUAGE_CODE = "en-gb"
 USE_I18N = False
@@ -139,6 +141,7 @@ SEND_WINDOW = env.integer("SEND_WINDOW", 100, minimum=1, maximum=1_000)
 RESULT_BATCH = 100
 RESULT_WAIT_S = 0.2
 MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", 5, minimum=1, maximum=8)
+FALLBACK_AFTER_S = env.weights("FALLBACK_AFTER_S", PRIORITY_WORDS)
 RETRY_BASE_S = env.number("RETRY_BASE_S", 2.0, minimum=0.01, maximum=3600)
 RETRY_CAP_S = env.number("RETRY_CAP_S", 600.0, minimum=0.01, maximum=21_600)
 SEND_DEADLINE_S = env.number("SEND_DEADLINE_S", 10.0, minimum=0.1, maximum=60)
@@ -157,7 +160,7 @@ EMULATOR_BOOTSTRAP_KEY = "homepot-dev-emulator-key" if DEBUG else ""
 
 # --- Providers: one dict of settings per credential; a provider without any is unavailable
 PROVIDERS = credentials.from_environment(window=SEND_WINDOW, deadline_s=SEND_DEADLINE_S)
-CREDENTIALS_FILE = env.text("CREDENTIALS_FILE")
+CREDENTIALS_FILE = env.file("CREDENTIALS_FILE", tomllib.load)
 MQTT_URL = PROVIDERS.get("mqtt", {}).get("default", {}).get("url", "")
 MQTT_CA_FILE = PROVIDERS.get("mqtt", {}).get("default", {}).get("ca_file", "")
 
@@ -200,6 +203,7 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.settle_jobs": 2.0,
         "delivery.judge_overdue": 5.0,
         "delivery.detour": 10.0,
+        "delivery.hedge": 2.0,
         "analytics.roll_up": 15.0,
         "delivery.close_silent_spans": 30.0,
         "delivery.archive_silent_channels": 86_400.0,
@@ -223,7 +227,11 @@ AXES_IPWARE_PROXY_COUNT = NUM_PROXIES
 AXES_VERBOSE = False
 REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Bearer"}
 JWT_ISSUER = env.text("JWT_ISSUER")
-JWT_KEY_FILE = env.text("JWT_KEY_FILE")
+JWT_KEY_FILE = env.file("JWT_KEY_FILE")
+if bool(JWT_ISSUER) != bool(JWT_KEY_FILE):
+    env.refuse(
+        "JWT_ISSUER" if JWT_KEY_FILE else "JWT_KEY_FILE", "it is missing: JWT_ISSUER and JWT_KEY_FILE go together"
+    )
 RATE_LIMIT_FACTOR = env.integer("RATE_LIMIT_FACTOR", 1, minimum=1, maximum=10_000)
 
 REST_FRAMEWORK = {

@@ -1,4 +1,4 @@
-"""Orders: jobs for many, pushes for one."""
+"""Orders: jobs, for whoever their target names."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import jobs
-from delivery.addresses import spelling
 from delivery.api import reach, shapes
 from delivery.api.base import CallerView
 from delivery.api.callers import Caller, caller
 from delivery.api.errors import Unprocessable
 from delivery.api.serializers import (
-    AgentPushSerializer,
-    BulkSerializer,
     JobSerializer,
-    SendSerializer,
     SiteJobSerializer,
 )
-from delivery.models import Channel, Device, Job
-from delivery.models.channel import PROVIDER_CHOICES
+from delivery.models import Device, Job
 from delivery.priority import Priority
-from delivery.providers import canonical_name
 
 MIB = 1024 * 1024
 SHOWN = (
@@ -129,100 +123,6 @@ class JobView(SendingView):
         return Response(job_json(_or_404(jobs_in_reach(caller(request)).filter(job_id=job_id).first())))
 
 
-class SendView(SendingView):
-    """`POST /push/send`: one message for one registered address or device; accepted means committed."""
-
-    @extend_schema(request=SendSerializer, responses=shapes.SENT)
-    def post(self, request: Request) -> Response:
-        body = SendSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
-        channel: Channel | None = None
-        if "device_id" in asked:
-            device = self.device_or_404(request, asked["device_id"])
-        else:
-            channel = self.channels(request, asked["platform"], [asked["device_token"]]).get(asked["device_token"])
-            if channel is None:
-                return Response(_sent(None, asked["platform"]))
-            device = channel.device
-        order = self.order_for(
-            request,
-            [device],
-            name=asked["title"],
-            payload=content(asked),
-            priority=Priority.of(asked["priority"]),
-            ttl_s=asked["ttl"],
-        )
-        ids = jobs.accept_at_once(order, [device], {device.pk: channel.pk} if channel else None)
-        return Response(_sent(str(ids[device.device_id]), asked.get("platform", "")))
-
-    def channels(self, request: Request, platform: str, addresses: Sequence[str]) -> dict[str, Channel]:
-        """The registered channels in the caller's reach, by address as it was given."""
-        provider = canonical_name(platform)
-        if provider not in dict(PROVIDER_CHOICES):
-            known = ", ".join(name for name, _ in PROVIDER_CHOICES)
-            raise Unprocessable({"platform": [f"must be one of {known}"]})
-        spelled = {address: spelling(provider, address) for address in addresses}
-        found = (
-            Channel.objects.usable()
-            .of_addresses(provider, spelled.values())
-            .filter(device__in=reach.managed_devices(caller(request)))
-            .select_related("device")
-        )
-        by_spelling = {channel.address: channel for channel in found}
-        return {given: by_spelling[stored] for given, stored in spelled.items() if stored in by_spelling}
-
-
-class SendBulkView(SendView):
-    """`POST /push/send-bulk`: the same for up to 1,000 addresses. `success_count` counts accepted orders."""
-
-    max_body_bytes = MIB
-    max_keys = 20_000
-
-    @extend_schema(request=BulkSerializer, responses=shapes.SENT_MANY)
-    def post(self, request: Request) -> Response:
-        body = BulkSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
-        addresses: list[str] = asked["device_tokens"]
-        channels = self.channels(request, asked["platform"], addresses)
-        devices = {channel.device.pk: channel.device for channel in channels.values()}
-        ids = {}
-        if devices:
-            order = self.order_for(
-                request,
-                list(devices.values()),
-                name=asked["title"],
-                payload=content(asked),
-                priority=Priority.of(asked["priority"]),
-                ttl_s=asked["ttl"],
-            )
-            ids = jobs.accept_at_once(
-                order, list(devices.values()), {channel.device.pk: channel.pk for channel in channels.values()}
-            )
-        results: list[dict[str, Any]] = []
-        for index, address in enumerate(addresses):
-            channel = channels.get(address)
-            if channel is None:
-                results.append({"index": index, "success": False, "code": "unknown_address"})
-            else:
-                message_id = str(ids[channel.device.device_id])
-                results.append({"index": index, "success": True, "message_id": message_id})
-        accepted = sum(result["success"] for result in results)
-        return Response(
-            {
-                "success": accepted > 0,
-                "message": f"{accepted} of {len(addresses)} accepted",
-                "platform": asked["platform"],
-                "total": len(addresses),
-                "success_count": accepted,
-                "failure_count": len(addresses) - accepted,
-                "timestamp": now_text(),
-                "details": {"results": results},
-            }
-        )
-
-
 class SiteJobsView(SendingView):
     """`POST /sites/{site_id}/jobs`: an action for a site's devices, or for one of them."""
 
@@ -259,41 +159,6 @@ class SiteJobsView(SendingView):
                 "site_id": site.site_id,
                 "action": asked["action"],
                 "status": "queued",
-            }
-        )
-
-
-class AgentPushView(SendingView):
-    """`POST /agents/{device_id}/push`: a technician's message for one device."""
-
-    @extend_schema(request=AgentPushSerializer, responses=shapes.AGENT_PUSH)
-    def post(self, request: Request, device_id: str) -> Response:
-        body = AgentPushSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        asked = body.validated_data
-        device = self.device_or_404(request, device_id)
-        shown = {"title": asked["title"], "body": asked["body"] or asked["message"], "data": asked["data"]}
-        order = self.order_for(
-            request,
-            [device],
-            name=asked["title"] or "Push",
-            payload=content(shown),
-            priority=Priority.of(asked["priority"]),
-        )
-        message_id = str(jobs.accept_at_once(order, [device])[device.device_id])
-        said = f"Push notification sent to {device.device_id}"
-        return Response(
-            {
-                "message": said,
-                "device_id": device.device_id,
-                "message_id": message_id,
-                "response": {
-                    "status": "success",
-                    "message": said,
-                    "device_id": device.device_id,
-                    "message_id": message_id,
-                    "timestamp": now_text(),
-                },
             }
         )
 
@@ -342,20 +207,6 @@ def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
 
 def now_text() -> str:
     return timezone.now().isoformat()
-
-
-def _sent(message_id: str | None, platform: str) -> dict[str, Any]:
-    accepted = message_id is not None
-    return {
-        "success": accepted,
-        "message": "Accepted"
-        if accepted
-        else "This address is not registered with a device of yours; nothing was sent",
-        "message_id": message_id,
-        "platform": platform,
-        "timestamp": now_text(),
-        "details": {} if accepted else {"code": "unknown_address"},
-    }
 
 
 def _or_404(found: Any) -> Any:

@@ -15,6 +15,7 @@ from delivery.api import (
     messenger,
     orders,
     provisioning,
+    pushes,
     sign_in,
     subscriptions,
     telemetry,
@@ -61,10 +62,10 @@ clients: Paths = [
 ordering: Paths = [
     path("jobs", orders.JobsView.as_view()),
     path("jobs/<str:job_id>", orders.JobView.as_view()),
-    path("push/send", orders.SendView.as_view()),
-    path("push/send-bulk", orders.SendBulkView.as_view()),
+    path("push/send", pushes.SendView.as_view()),
+    path("push/send-bulk", pushes.SendBulkView.as_view()),
     path("sites/<str:site_id>/jobs", orders.SiteJobsView.as_view()),
-    path("agents/<device_id:device_id>/push", orders.AgentPushView.as_view()),
+    path("agents/<device_id:device_id>/push", pushes.AgentPushView.as_view()),
 ]
 
 receiving: Paths = [

@@ -63,6 +63,7 @@ class PushNotificationLog(models.Model):
     lost_claims = models.PositiveSmallIntegerField(db_default=0, help_text="How many holders died with this row alone.")
     attempt_count = models.PositiveSmallIntegerField(db_default=0, help_text="Attempts on the present channel.")
     sent_at = models.DateTimeField(null=True, help_text="Start of the attempt that was accepted.")
+    hedge_at = models.DateTimeField(null=True, help_text="Without an ack it then goes out on the next channel too.")
     expires_at = models.DateTimeField()
     expired_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField(null=True, help_text="As the device's clock said it.")
@@ -100,6 +101,11 @@ class PushNotificationLog(models.Model):
                 fields=["claimed_until"],
                 condition=models.Q(status="pending", claimed_until__isnull=False),
                 name="push_log_claimed_idx",
+            ),
+            models.Index(
+                fields=["hedge_at"],
+                condition=models.Q(status="sent", hedge_at__isnull=False),
+                name="push_log_hedge_idx",
             ),
             models.Index(fields=["created_at"], name="push_log_created_idx"),
         ]

@@ -32,6 +32,8 @@ class Claimed:
     attempt_count: int
     created_at: datetime
     expires_at: datetime
+    sent_at: datetime | None = None
+    """Set where a channel before this one accepted it already, and no ack came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Sent:
     sent_at: datetime
     provider_message_id: str
     code: str
+    hedge_at: datetime | None = None
+    """When it goes out on the next channel too, unless it was acked by then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,21 +87,12 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                              attempt_count = attempt_count + 1
             WHERE id IN (SELECT id FROM due)
             RETURNING id, message_id, device_id, job_id, channel_id, provider, credential, priority, attempt_count,
-                      created_at, expires_at
+                      created_at, expires_at, sent_at
             """,
             [provider, credential, priority, now, now, limit, token, until, until],
             [
-                "bigint",
-                "uuid",
-                "text",
-                "text",
-                "bigint",
-                "text",
-                "text",
-                "bigint",
-                "bigint",
-                "timestamptz",
-                "timestamptz",
+                *("bigint", "uuid", "text", "text", "bigint", "text", "text", "bigint", "bigint"),
+                *("timestamptz", "timestamptz", "timestamptz"),
             ],
         )
         return [Claimed(*row) for row in sorted(found)]
@@ -122,8 +113,14 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
     def mark_sent(self, sent: Sequence[Sent], *, token: UUID) -> int:
         """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only."""
         table, params = setwise.rows(
-            {"id": "bigint", "sent_at": "timestamptz", "provider_message_id": "text", "code": "text"},
-            [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100]) for s in sent],
+            {
+                "id": "bigint",
+                "sent_at": "timestamptz",
+                "provider_message_id": "text",
+                "code": "text",
+                "hedge_at": "timestamptz",
+            },
+            [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100], s.hedge_at) for s in sent],
         )
         latency = f"({setwise.ms_between('m.received_at', 'r.sent_at')} + COALESCE(m.clock_offset_ms, 0))"
         return setwise.execute(
@@ -132,7 +129,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 status = CASE WHEN m.status = 'pending' THEN 'sent' ELSE m.status END,
                 error_code = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_code END,
                 error_message = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_message END,
-                sent_at = r.sent_at, accepted_code = r.code, provider_message_id = r.provider_message_id,
+                sent_at = r.sent_at, accepted_code = r.code, hedge_at = r.hedge_at,
+                provider_message_id = r.provider_message_id,
                 clock_skewed = (m.clock_skewed OR COALESCE({latency} < -{SKEW_MS}, false)),
                 latency_ms = CASE WHEN m.received_at IS NULL OR m.clock_skewed OR {latency} < -{SKEW_MS} THEN NULL
                                   WHEN {latency} < 0 THEN 0 ELSE {latency} END,
@@ -150,7 +148,28 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         """Unclaimed pending -> pending on another channel or later, because its provider is closed for long."""
         return self._due_again(again, "m.claim_token IS NULL", [])
 
-    def _due_again(self, again: Sequence[Again], guard: str, params: list[UUID]) -> int:
+    def hedge(self, again: Sequence[Again]) -> int:
+        """Sent -> pending on the next channel, because no ack came in time; what was accepted stays written down."""
+        return self._due_again(again, "m.hedge_at IS NOT NULL", [], status="sent")
+
+    def unhedge(self, ids: Sequence[int]) -> int:
+        """There is no other channel to send on."""
+        return self.filter(pk__in=ids, status="sent").update(hedge_at=None)
+
+    def mark_still_sent(self, ids: Sequence[int], *, token: UUID) -> int:
+        """Held pending -> sent: no further channel took what an earlier one had accepted."""
+        return self.filter(pk__in=ids, claim_token=token, status="pending").update(
+            status="sent",
+            provider=models.Case(
+                models.When(fallback_from="", then=models.F("provider")), default=models.F("fallback_from")
+            ),
+            next_attempt_at=None,
+            claim_token=None,
+            claimed_until=None,
+            claim_alone=False,
+        )
+
+    def _due_again(self, again: Sequence[Again], guard: str, params: list[UUID], status: str = "pending") -> int:
         table, values = setwise.rows(
             {
                 "id": "bigint", "provider": "text", "credential": "text", "channel_id": "bigint",
@@ -170,8 +189,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 next_attempt_at = r.next_attempt_at, attempt_count = r.attempt_count,
                 fallback_from = CASE WHEN r.fallback_from = '' THEN m.fallback_from ELSE r.fallback_from END,
                 error_code = r.code, error_message = r.detail,
-                claim_token = NULL, claimed_until = NULL, claim_alone = false
-            FROM {table} WHERE m.id = r.id AND m.status = 'pending' AND {guard}
+                status = 'pending', hedge_at = NULL, claim_token = NULL, claimed_until = NULL, claim_alone = false
+            FROM {table} WHERE m.id = r.id AND m.status = '{status}' AND {guard}
             """,
             [*values, *params],
         )

@@ -106,12 +106,12 @@ class Connection:
             try:
                 async with self._gate:
                     await client.__aenter__()
+                tries = 0
                 try:
-                    tries = 0
                     await self._listen(client)
                 finally:
                     self._client = None
-                    await client.__aexit__(None, None, None)
+                    await leave(client)
             except aiomqtt.MqttError as error:
                 log.debug("MQTT connection of %s: %s", self._client_id, error)
             await asyncio.sleep(backoff_s(tries + 1, self._rng))
@@ -150,6 +150,14 @@ class Connection:
         device = self._devices.get(device_id)
         if device is not None:
             self._on_message(device, last, message.payload)
+
+
+async def leave(client: aiomqtt.Client) -> None:
+    """Say goodbye. A connection that breaks over it is as good as closed."""
+    try:
+        await client.__aexit__(None, None, None)
+    except (aiomqtt.MqttError, OSError) as error:
+        log.debug("leaving the broker: %s", error)
 
 
 def forgive_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

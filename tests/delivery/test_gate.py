@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
+from django.core.cache import caches
 
 from delivery import breaker, clocks, gate, guard, results, sweeps
 from delivery.models import Alert, Channel, ProviderState, PushNotificationLog
@@ -19,6 +20,7 @@ NAME = ("simulation", "default")
 
 @pytest.fixture(autouse=True)
 def fresh(broker: object) -> None:
+    caches["default"].clear()
     gate._windows.clear()
     gate._seen.clear()
     gate._sent_rates.clear()

@@ -342,3 +342,56 @@ def test_channels_silent_for_90_days_are_put_away_and_others_are_not() -> None:
 
     archived = set(Channel.objects.filter(state="archived").values_list("address", flat=True))
     assert archived == {"never used", "used long ago"}
+
+
+@pytest.fixture
+def hedged(scripted: type[Scripted], settings: LazySettings) -> PushNotificationLog:
+    """Sent on the first of two channels, and its time for an ack is over."""
+    settings.FALLBACK_AFTER_S = {"normal": 20}
+    [row] = messages()
+    a_channel(row.device, "mqtt", 1)
+    sending.send_batch("simulation")
+    PushNotificationLog.objects.update(hedge_at=clocks.db_now())
+    row.refresh_from_db()
+    return row
+
+
+def test_without_an_ack_in_time_it_goes_out_on_the_next_channel_too(hedged: PushNotificationLog, broker: Redis) -> None:
+    assert sweeps.hedge() == 1
+    assert sweeps.hedge() == 0
+
+    before, message_id = hedged.sent_at, hedged.message_id
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider, hedged.fallback_from) == ("pending", "mqtt", "simulation")
+    assert (hedged.sent_at, hedged.message_id) == (before, message_id)
+    assert broker.llen("push.mqtt") == 1
+
+
+def test_an_acked_message_is_not_hedged(hedged: PushNotificationLog) -> None:
+    ack = acks.parse({"message_id": str(hedged.message_id), "device_id": hedged.device_id})
+    acks.record([acks.prove(ack, key_of=None)])
+
+    sweeps.hedge()
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider) == ("delivered", "simulation")
+
+
+def test_a_hedge_that_no_channel_takes_leaves_it_sent_by_the_first(hedged: PushNotificationLog) -> None:
+    sweeps.hedge()
+    [taken] = claim(token := uuid4(), provider="mqtt")
+
+    results.write([results.Attempt(taken, outcome(OutcomeKind.REJECTED), clocks.db_now(), 3)], token)
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider) == ("sent", "simulation")
+
+
+def test_a_priority_without_such_a_time_is_not_hedged(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    a_channel(row.device, "mqtt", 1)
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (row.hedge_at, sweeps.hedge()) == (None, 0)

@@ -101,7 +101,7 @@ def test_a_device_without_push_finds_its_messages_in_the_inbox(var: Path, mqtt_b
 def test_devices_find_in_the_inbox_what_a_killed_broker_forgot(var: Path, options: list[str]) -> None:
     async def run(broker: Mqtt) -> None:
         async with StandIn() as stand_in:
-            with fleet(var, stand_in, broker, *options) as process:
+            with fleet(var, stand_in, broker, "--mqtt-acks", "0", *options) as process:
                 await until(lambda: f"({LISTENING} connected)" in process.output())
                 broker.kill()
                 for device_id, provider in stand_in.channels.items():
