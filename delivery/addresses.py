@@ -50,16 +50,16 @@ def provider_of_address(address: str) -> str:
     return "web_push" if address.lstrip().startswith("{") else "fcm"
 
 
-def read(provider: str, address: str) -> str:
+def read(provider: str, address: str, credential: str = credentials.DEFAULT) -> str:
     """The one spelling in which the address is stored; `BadAddress` where it cannot be one of this provider.
 
-    Of a provider that is configured here, its own check is asked too: it may look up a host.
+    Of a credential that is configured here, the provider's own check is asked too: it may look up a host.
     """
     provider = canonical_name(provider)
     if not address or len(address) > MAX_ADDRESS_CHARS:
         raise BadAddress(f"an address has 1 to {MAX_ADDRESS_CHARS} characters")
     stored = FORMS.get(provider, _visible)(address)
-    config = credentials.configured().get(provider, {}).get("default")
+    config = credentials.configured().get(provider, {}).get(credential)
     if config is not None:
         _ask_provider(provider, config, stored)
     return stored
@@ -141,11 +141,16 @@ def _https_host(url: str) -> str:
 
 
 def _own_service(provider: str, url: str) -> bool:
-    """An origin that the operator allowed: the emulated services, for one."""
-    allowed = credentials.configured().get(provider, {}).get("default", {}).get("allow_origins") or ()
-    origins = allowed.split(",") if isinstance(allowed, str) else allowed
+    """An origin that the operator allowed for any credential: the emulated services, for one."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" in [origin.strip() for origin in origins]
+    return any(
+        f"{parts.scheme}://{parts.netloc}" in _listed(config.get("allow_origins"))
+        for config in credentials.configured().get(provider, {}).values()
+    )
+
+
+def _listed(said: Any) -> list[str]:
+    return [word.strip() for word in (said.split(",") if isinstance(said, str) else said or ())]
 
 
 FORMS: dict[str, Callable[[str], str]] = {

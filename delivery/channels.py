@@ -30,6 +30,8 @@ class Registration:
     rank: int | None = None
     """None: the rank of what it replaces, else behind the device's other channels."""
     environment: str = ""
+    credential: str | None = None
+    """None: the one that the address has, else that of what it replaces, else `default`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,10 @@ def _register(
     channel.device = device
     if new.rank is not None or created or moved:
         channel.rank = new.rank if new.rank is not None else _rank(device, replaced)
+    if new.credential is not None:
+        channel.credential = new.credential
+    elif created and replaced is not None:
+        channel.credential = replaced.credential
     channel.environment = new.environment or channel.environment
     channel.registered_at = now
     channel.state = ChannelState.ACTIVE
@@ -84,19 +90,19 @@ def _may_move(channel: Channel, device: Device, movable: QuerySet[Device]) -> bo
     return same_person or movable.filter(pk=channel.device_id).exists()
 
 
-def _replace_others(device: Device, provider: str, kept: Channel | None, now: datetime) -> int | None:
-    """A device has one address per provider: the older ones are disabled. Returns the rank that they had."""
+def _replace_others(device: Device, provider: str, kept: Channel | None, now: datetime) -> Channel | None:
+    """A device has one address per provider: the older ones are disabled. Returns the first of them by rank."""
     others = Channel.objects.filter(device=device, provider=provider)
     if kept is not None:
         others = others.exclude(pk=kept.pk)
-    ranks = dict(others.usable().values_list("pk", "rank"))
-    others.disable(list(ranks), by="device", code="replaced", now=now)
-    return min(ranks.values(), default=None)
+    replaced = list(others.usable().order_by("rank", "pk"))
+    others.disable([channel.pk for channel in replaced], by="device", code="replaced", now=now)
+    return replaced[0] if replaced else None
 
 
-def _rank(device: Device, replaced: int | None) -> int:
+def _rank(device: Device, replaced: Channel | None) -> int:
     if replaced is not None:
-        return replaced
+        return replaced.rank
     others = Channel.objects.usable().filter(device=device)
     highest = others.aggregate(highest=Max("rank"))["highest"]
     return 0 if highest is None else min(highest + 1, 32_767)

@@ -11,6 +11,14 @@ from delivery import credentials
 
 
 @checks.register("delivery")
+def credentials_file_can_be_read(**_: Any) -> list[checks.CheckMessage]:
+    """A running process would go on with what it read before; one that starts now would have nothing."""
+    why = credentials.file_error()
+    hint = "docs/credentials.md"
+    return [checks.Error(f"CREDENTIALS_FILE cannot be used: {why}", hint=hint, id="delivery.E002")] if why else []
+
+
+@checks.register("delivery")
 def providers_are_complete(**_: Any) -> list[checks.CheckMessage]:
     """A credential of which something is set must be complete."""
     return [

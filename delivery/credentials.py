@@ -1,13 +1,16 @@
 """Which credentials there are, by provider and name, and which of them can be used.
 
 The environment gives each provider its `default`; CREDENTIALS_FILE (TOML, a table `[provider.name]` each) adds others.
-Files are looked at again and again: a changed key or secret is used from the next batch on, without a restart.
+Files are looked at again and again: a changed key or secret is used from the next batch on, without a restart. One that
+cannot be read stops nothing: a process goes on with what it read before. See docs/credentials.md.
 """
 
 import logging
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,14 @@ log = logging.getLogger(__name__)
 
 Configs = dict[str, dict[str, dict[str, Any]]]
 
-_file: tuple[object, Configs] = (None, {})
+DEFAULT = "default"
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,50}")
+
+_file: tuple[object, Configs, str] = (None, {}, "")
+"""How CREDENTIALS_FILE looked at the last try, what it held when it was last readable, and what is wrong now."""
 _verdicts: dict[tuple[str, str], tuple[object, str]] = {}
+_was_good: dict[tuple[str, str], str] = {}
+"""The settings with which this process could last use a credential."""
 
 
 def configured() -> Configs:
@@ -32,13 +41,32 @@ def configured() -> Configs:
     return merged
 
 
+def names(provider: str) -> list[str]:
+    """The credentials that a channel of this provider may name."""
+    return sorted({DEFAULT, *configured().get(provider, {})})
+
+
 def usable() -> Configs:
-    """The same, without those whose settings do not suffice."""
+    """The same, without those whose settings do not suffice.
+
+    A key file that is being written may be broken for a moment, so a credential that worked with the same settings
+    before stays.
+    """
     return {
         provider: good
         for provider, named in configured().items()
-        if (good := {name: config for name, config in named.items() if not what_is_missing(provider, name, config)})
+        if (good := {name: config for name, config in named.items() if _is_usable(provider, name, config)})
     }
+
+
+def _is_usable(provider: str, name: str, config: Mapping[str, Any]) -> bool:
+    return not what_is_missing(provider, name, config) or _was_good.get((provider, name)) == _settings_of(config)
+
+
+def file_error() -> str:
+    """Why CREDENTIALS_FILE cannot be used; empty where it can, or none is named."""
+    _from_file()
+    return _file[2]
 
 
 def what_is_missing(provider: str, name: str, config: Mapping[str, Any]) -> str:
@@ -50,6 +78,7 @@ def what_is_missing(provider: str, name: str, config: Mapping[str, Any]) -> str:
     try:
         get_push_provider(provider, config)
         why = ""
+        _was_good[provider, name] = _settings_of(config)
     except ConfigError as error:
         why = str(error)
         log.error("credential not usable", extra={"provider": provider, "credential": name, "why": why})
@@ -62,36 +91,49 @@ def fingerprint(config: Mapping[str, Any]) -> object:
     files = [
         value for key, value in config.items() if isinstance(value, str) and (key.endswith("_file") or os.sep in value)
     ]
-    return repr(sorted(config.items(), key=lambda item: item[0])), [_stamp(path) for path in files]
+    return _settings_of(config), [_stamp(path) for path in files]
+
+
+def _settings_of(config: Mapping[str, Any]) -> str:
+    return repr(sorted(config.items(), key=lambda item: item[0]))
 
 
 def _from_file() -> Configs:
     global _file
     path = settings.CREDENTIALS_FILE
     if not path:
+        _file = (None, {}, "")
         return {}
     stamp = (path, _stamp(path))
     if _file[0] != stamp:
         try:
-            _file = (stamp, _read(Path(path)))
+            _file = (stamp, _read(Path(path)), "")
         except (OSError, ValueError) as error:
-            log.error("CREDENTIALS_FILE is not usable; what was read before stays", extra={"why": str(error)[:200]})
-            _file = (stamp, _file[1])
+            why = getattr(error, "strerror", None) or str(error)[:200]
+            log.error("CREDENTIALS_FILE is not usable; what was read before stays", extra={"why": why})
+            _file = (stamp, _file[1], why)
     return _file[1]
 
 
 def _read(path: Path) -> Configs:
+    """`ValueError` quotes no setting: it could be a secret."""
     found: Configs = {}
     for provider, named in tomllib.loads(path.read_text(encoding="utf-8")).items():
         if not isinstance(named, dict) or not all(isinstance(config, dict) for config in named.values()):
             raise ValueError(f"[{provider}] must be tables such as [{provider}.default]")
-        found[canonical_name(provider)] = named
+        for name, config in named.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(f"[{provider}]: a name has 1 to 50 letters, digits, dots, dashes and underscores")
+            if not isinstance(config.get("expires_at", date.max), date):
+                raise ValueError(f"[{provider}.{name}] expires_at must be a date such as 2027-05-31, without quotes")
+        found.setdefault(canonical_name(provider), {}).update(named)
     return found
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """Changes with the content, also where that came with an older date, and when the file can be read again."""
     try:
         facts = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
-    return facts.st_mtime_ns, facts.st_size
+    return facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, facts.st_size

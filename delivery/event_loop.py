@@ -5,6 +5,7 @@ batch to batch. The ORM is never touched from it.
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Coroutine
@@ -15,7 +16,9 @@ import uvloop
 
 from delivery import credentials
 from delivery.providers import get_push_provider
-from delivery.providers.base import Provider
+from delivery.providers.base import ConfigError, Provider
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 START_S = 15.0
@@ -45,14 +48,24 @@ def running_loop() -> asyncio.AbstractEventLoop:
 def provider_for(name: str, credential: str, config: dict[str, Any]) -> Provider:
     """The process's one instance for this credential, started; a new one where its settings or files changed.
 
-    `ConfigError` where the settings do not suffice.
+    Where they changed into something that does not suffice, the one before goes on; `ConfigError` without one.
     """
     running_loop()
     state = credentials.fingerprint(config)
     before = _providers.get((name, credential))
     if before is not None and before[0] == state:
         return before[1]
-    provider = get_push_provider(name, config)
+    try:
+        provider = get_push_provider(name, config)
+    except ConfigError as error:
+        if before is None:
+            raise
+        log.error(
+            "credential not usable; the one before goes on",
+            extra={"provider": name, "credential": credential, "why": str(error)},
+        )
+        _providers[name, credential] = (state, before[1])
+        return before[1]
     submit(provider.start()).result(START_S)
     _providers[name, credential] = (state, provider)
     if before is not None:

@@ -23,7 +23,7 @@ from delivery.models.channel import ChannelState
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
-from delivery.providers.base import Message, Provider
+from delivery.providers.base import ConfigError, Message, Provider
 from delivery.results import Attempt
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,11 @@ def _send(name: str, claim: Any) -> int:
         may = gate.leave(name, credential, left, now, _own_limit(config))
         if not may.count:
             continue
-        provider = event_loop.provider_for(name, credential, config)
+        try:
+            provider = event_loop.provider_for(name, credential, config)
+        except ConfigError as error:  # its key file broke before this process ever used it: the rows wait
+            log.error("credential not usable", extra={"provider": name, "credential": credential, "why": str(error)})
+            continue
         token = uuid4()
         rows = claim(name, credential, may.count, token, now)
         if rows:

@@ -16,7 +16,7 @@ def from_environment(*, window: int, deadline_s: float) -> dict[str, dict[str, d
     found = {
         "fcm": _fcm(),
         "apns": {
-            "key_file": env.text("APNS_KEY_PATH"),
+            "key_file": env.file("APNS_KEY_PATH"),
             "key_id": env.text("APNS_KEY_ID"),
             "team_id": env.text("APNS_TEAM_ID"),
             "topic": env.text("APNS_TOPIC"),
@@ -33,7 +33,7 @@ def from_environment(*, window: int, deadline_s: float) -> dict[str, dict[str, d
         },
         "mqtt": {
             "url": env.url("MQTT_URL", "", schemes=("mqtt", "mqtts")),
-            "ca_file": env.text("MQTT_CA_FILE"),
+            "ca_file": env.file("MQTT_CA_FILE"),
         },
     }
     providers = {
@@ -51,7 +51,7 @@ def from_environment(*, window: int, deadline_s: float) -> dict[str, dict[str, d
 
 def _fcm() -> dict[str, Any]:
     config = {
-        "service_account_file": env.text("FCM_SERVICE_ACCOUNT_FILE"),
+        "service_account_file": env.file("FCM_SERVICE_ACCOUNT_FILE"),
         "project_id": env.text("FCM_PROJECT_ID"),
     }
     if env.text("FCM_SERVER_KEY") and not config["service_account_file"]:
@@ -65,13 +65,13 @@ def _fcm() -> dict[str, Any]:
 def _simulation() -> dict[str, Any]:
     config = {
         "profile": env.choice("SIMULATION_PROFILE", "office", ("ideal", "office", "bad-wifi", "terrible")),
-        "success_rate": env.text("SIMULATION_SUCCESS_RATE"),
-        "answer_median_ms": env.text("SIMULATION_ANSWER_MEDIAN_MS"),
-        "answer_sigma": env.text("SIMULATION_ANSWER_SIGMA"),
-        "median_ms": env.text("SIMULATION_MEDIAN_MS"),
-        "sigma": env.text("SIMULATION_SIGMA"),
-        "ack_rate": env.text("SIMULATION_ACK_RATE"),
-        "error_mix": env.weights("SIMULATION_ERROR_MIX"),
+        "success_rate": env.number_or_none("SIMULATION_SUCCESS_RATE", maximum=1),
+        "answer_median_ms": env.number_or_none("SIMULATION_ANSWER_MEDIAN_MS"),
+        "answer_sigma": env.number_or_none("SIMULATION_ANSWER_SIGMA"),
+        "median_ms": env.number_or_none("SIMULATION_MEDIAN_MS"),
+        "sigma": env.number_or_none("SIMULATION_SIGMA"),
+        "ack_rate": env.number_or_none("SIMULATION_ACK_RATE", maximum=1),
+        "error_mix": env.weights("SIMULATION_ERROR_MIX", ("retry", "throttled", "address_gone", "rejected")),
         "seed": env.text("SIMULATION_SEED"),
     }
-    return {key: value for key, value in config.items() if value}
+    return {key: value for key, value in config.items() if value not in (None, "", {})}

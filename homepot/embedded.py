@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
 KEYS = ("secret-key", "admin-password", "mqtt-password")
 """Made here; `manage.py demo` adds an API key and the bootstrap key of the demo sites."""
+PUSH_PORTS = ("fcm", "apns", "wns", "web_push", "push_control", "push_devices")
+"""As `manage.py push_services --ports` expects them."""
 
 READY_S = 90.0
 
@@ -83,7 +85,7 @@ def run(host: str, port: int, sites: int, fleet: int) -> None:
         )
         supervisord = supervision.start(config, env)
         try:
-            with step("Redis, MQTT broker, web, workers"):
+            with step("Redis, MQTT broker, push services, web, workers"):
                 wait_for_web(host, port, supervisord)
             welcome(env["PUBLIC_URL"], int(env["FLOWER_PORT"]), time.monotonic() - began)
             while True:
@@ -168,7 +170,10 @@ def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> 
     for name in KEYS:
         if not (VAR / name).exists():
             brokers.write_private(VAR / name, secrets.token_urlsafe(32 if name == "secret-key" else 18) + "\n")
-    mqtt_port, flower_port = ports.kept(VAR / "ports.json", "mqtt", "flower")
+    credentials_file = VAR / "credentials.toml"
+    if not credentials_file.exists():
+        brokers.write_private(credentials_file, "# push_services writes it at every start\n")
+    mqtt_port, flower_port, *push_ports = ports.kept(VAR / "ports.json", "mqtt", "flower", *PUSH_PORTS)
     redis_binary = brokers.redis_in_wheel() or brokers.on_path("redis-server")
     mqtt = brokers.mqtt_command(VAR / "mqtt", mqtt_port, secret("mqtt-password"))
     if redis_binary is None or mqtt is None:
@@ -193,6 +198,8 @@ def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> 
         "ALLOWED_HOSTS": ",".join(ports.own_names(host)),
         "DATABASE_URL": f"sqlite:///{quote(str(VAR))}/homepot.sqlite3",
         "CELERY_BROKER_URL": f"redis+socket://{redis_socket}?virtual_host=0",
+        "CREDENTIALS_FILE": str(credentials_file),
+        "PUSH_PORTS": ",".join(map(str, push_ports)),
         "CACHE_URL": f"unix://{redis_socket}?db=1",
         "MQTT_URL": f"mqtt://{brokers.MQTT_USER}:{secret('mqtt-password')}@127.0.0.1:{mqtt_port}",
         "FLOWER_PORT": str(flower_port),

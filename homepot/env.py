@@ -6,7 +6,7 @@ Every read is noted in `READ`, so that a test can compare the code with docs/con
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import BinaryIO, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
@@ -60,16 +60,21 @@ def integer(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 -
 
 
 def number(name: str, default: float, *, minimum: float = 0.0, maximum: float = 1e9) -> float:
-    def convert(raw: str) -> float:
-        try:
-            value = float(raw)
-        except ValueError:
-            raise ValueError(f"'{raw[:50]}' is not a number") from None
-        if not minimum <= value <= maximum:
-            raise ValueError(f"{raw} is not between {minimum:g} and {maximum:g}")
-        return value
+    return _read(name, default, f"{default:g}", lambda raw: _number(raw, minimum, maximum))
 
-    return _read(name, default, f"{default:g}", convert)
+
+def number_or_none(name: str, *, minimum: float = 0.0, maximum: float = 1e9) -> float | None:
+    return _read(name, None, "", lambda raw: _number(raw, minimum, maximum))
+
+
+def _number(raw: str, minimum: float, maximum: float) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        raise ValueError(f"'{raw[:50]}' is not a number") from None
+    if not minimum <= value <= maximum:
+        raise ValueError(f"{raw} is not between {minimum:g} and {maximum:g}")
+    return value
 
 
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
@@ -82,15 +87,15 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     )
 
 
-def weights(name: str) -> dict[str, float]:
-    """Weights by word: `retry=8,throttled=2`."""
+def weights(name: str, allowed: tuple[str, ...]) -> dict[str, float]:
+    """Weights of these words: `retry=8,throttled=2`."""
 
     def convert(raw: str) -> dict[str, float]:
         pairs = [pair.partition("=") for pair in raw.split(",") if pair.strip()]
-        try:
-            return {word.strip(): float(weight) for word, _, weight in pairs}
-        except ValueError:
-            raise ValueError("it must look like retry=8,throttled=2") from None
+        named = {word.strip(): _number(weight, 0.0, 1e9) for word, _, weight in pairs}
+        if strange := sorted(set(named) - set(allowed)):
+            raise ValueError(f"'{strange[0][:50]}' is none of {', '.join(allowed)}")
+        return named
 
     return _read(name, {}, "", convert)
 
@@ -105,13 +110,34 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def url(name: str, default: str, *, schemes: tuple[str, ...]) -> str:
+    """Of these schemes, and with a port that can be one."""
+
     def convert(raw: str) -> str:
-        scheme = urlsplit(raw).scheme
-        if scheme not in schemes:
+        parts = urlsplit(raw)
+        if parts.scheme not in schemes:
             raise ValueError(f"it must start with one of {', '.join(s + '://' for s in schemes)}")
+        if parts.port == 0:
+            raise ValueError("its port is 0")
+        if parts.scheme in ("http", "https", "mqtt", "mqtts") and not parts.hostname:
+            raise ValueError("it names no host")
         return raw
 
     return _read(name, default, default, convert)
+
+
+def file(name: str, check: Callable[[BinaryIO], object] | None = None) -> str:
+    """The path of a file that can be read; `check` raises `ValueError` where its content is no good."""
+
+    def convert(raw: str) -> str:
+        try:
+            with open(raw, "rb") as opened:
+                if check is not None:
+                    check(opened)
+        except OSError as error:
+            raise ValueError(f"cannot read {raw} ({error.strerror})") from None
+        return raw
+
+    return _read(name, "", "", convert)
 
 
 def secret(name: str) -> str:

@@ -1,5 +1,6 @@
 """Settings, from the environment alone. Each variable: docs/configuration.md."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ SEND_WINDOW = env.integer("SEND_WINDOW", 100, minimum=1, maximum=1_000)
 RESULT_BATCH = 100
 RESULT_WAIT_S = 0.2
 MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", 5, minimum=1, maximum=8)
-FALLBACK_AFTER_S = env.weights("FALLBACK_AFTER_S")
+FALLBACK_AFTER_S = env.weights("FALLBACK_AFTER_S", PRIORITY_WORDS)
 RETRY_BASE_S = env.number("RETRY_BASE_S", 2.0, minimum=0.01, maximum=3600)
 RETRY_CAP_S = env.number("RETRY_CAP_S", 600.0, minimum=0.01, maximum=21_600)
 SEND_DEADLINE_S = env.number("SEND_DEADLINE_S", 10.0, minimum=0.1, maximum=60)
@@ -148,8 +149,6 @@ BATCH_BUDGET_S = env.number("BATCH_BUDGET_S", 30.0, minimum=1, maximum=300)
 TASK_LIMIT_S = env.integer("TASK_LIMIT_S", 35, minimum=1, maximum=600)
 SEND_PROCESSES = env.integer("SEND_PROCESSES", 2, minimum=1, maximum=1_000)
 LEASE_S = env.number("LEASE_S", 60.0, minimum=2, maximum=3600)
-if not set(FALLBACK_AFTER_S) <= set(PRIORITY_WORDS):
-    env.refuse("FALLBACK_AFTER_S", f"it takes seconds by priority ({', '.join(PRIORITY_WORDS)}), such as critical=20")
 if not LEASE_S >= TASK_LIMIT_S + 10 or not TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S:
     env.refuse("LEASE_S", "LEASE_S >= TASK_LIMIT_S + 10 and TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S must hold")
 CHANNEL_SILENCE_DAYS = env.integer("CHANNEL_SILENCE_DAYS", 90, minimum=1, maximum=3650)
@@ -161,7 +160,7 @@ EMULATOR_BOOTSTRAP_KEY = "homepot-dev-emulator-key" if DEBUG else ""
 
 # --- Providers: one dict of settings per credential; a provider without any is unavailable
 PROVIDERS = credentials.from_environment(window=SEND_WINDOW, deadline_s=SEND_DEADLINE_S)
-CREDENTIALS_FILE = env.text("CREDENTIALS_FILE")
+CREDENTIALS_FILE = env.file("CREDENTIALS_FILE", tomllib.load)
 MQTT_URL = PROVIDERS.get("mqtt", {}).get("default", {}).get("url", "")
 MQTT_CA_FILE = PROVIDERS.get("mqtt", {}).get("default", {}).get("ca_file", "")
 
@@ -227,7 +226,11 @@ AXES_IPWARE_PROXY_COUNT = NUM_PROXIES
 AXES_VERBOSE = False
 REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "AUTH_HEADER_PREFIX": "Bearer"}
 JWT_ISSUER = env.text("JWT_ISSUER")
-JWT_KEY_FILE = env.text("JWT_KEY_FILE")
+JWT_KEY_FILE = env.file("JWT_KEY_FILE")
+if bool(JWT_ISSUER) != bool(JWT_KEY_FILE):
+    env.refuse(
+        "JWT_ISSUER" if JWT_KEY_FILE else "JWT_KEY_FILE", "it is missing: JWT_ISSUER and JWT_KEY_FILE go together"
+    )
 RATE_LIMIT_FACTOR = env.integer("RATE_LIMIT_FACTOR", 1, minimum=1, maximum=10_000)
 
 REST_FRAMEWORK = {

@@ -66,10 +66,10 @@ priority = {priority}
 def configuration(procfile: str, env: Mapping[str, str], *, folder: Path, var: Path, sockets: Path) -> str:
     """supervisord's file for a Procfile whose `$NAME`s stand in `env`; an unknown one is a KeyError.
 
-    Processes named `*_server` start first and stop last; all others start and stop together.
+    Processes named `*_server` or `*_services` start first and stop last; all others start and stop together.
     """
     commands = dict(line.split(": ", 1) for line in procfile.splitlines() if line and not line.startswith("#"))
-    servers = [name for name in commands if name.endswith("_server")]
+    servers = [name for name in commands if name.endswith(("_server", "_services"))]
     user = f"user = {os.geteuid()}" if os.geteuid() == 0 else ""
     parts = [HEAD.format(var=_literal(var), sockets=sockets, user=user)]
     for name, command in commands.items():

@@ -75,8 +75,18 @@ def test_the_example_sets_nothing_by_itself() -> None:
         ("MAX_ATTEMPTS", "9"),
         ("RETRY_BASE_S", "nan"),
         ("DATABASE_URL", "mysql://localhost/homepot"),
+        ("DATABASE_URL", "postgres://localhost:port/homepot"),
+        ("CELERY_BROKER_URL", "redis://localhost:99999/0"),
+        ("PUBLIC_URL", "https://"),
         ("LOG_LEVEL", "LOUD"),
         ("SIMULATION_ERROR_MIX", "retry=often"),
+        ("SIMULATION_ERROR_MIX", "gremlins=1"),
+        ("SIMULATION_SUCCESS_RATE", "7"),
+        ("SIMULATION_MEDIAN_MS", "slow"),
+        ("APNS_KEY_PATH", "/nowhere/key.p8"),
+        ("CREDENTIALS_FILE", "/nowhere/credentials.toml"),
+        ("CREDENTIALS_FILE", str(ROOT / "LICENSE")),
+        ("JWT_KEY_FILE", "/nowhere/key.pem"),
         ("WNS_CLIENT_SECRET_FILE", "/nowhere/secret"),
         ("LEASE_S", "20"),
     ],
@@ -93,3 +103,9 @@ def test_a_secret_key_is_demanded() -> None:
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("Setting SECRET_KEY is not usable: it is missing.")
+
+
+def test_a_token_issuer_needs_its_key() -> None:
+    ended = run_settings(JWT_ISSUER="https://id.example")
+
+    assert ended.stderr.startswith("Setting JWT_KEY_FILE is not usable: it is missing")

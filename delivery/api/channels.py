@@ -10,7 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery import addresses, channels, clocks
+from delivery import addresses, channels, clocks, credentials
 from delivery.api import answers, reach
 from delivery.api.base import AnyView
 from delivery.api.callers import Caller, caller, device_of_key
@@ -60,6 +60,7 @@ class ChannelSerializer(serializers.Serializer[Any]):
     address = serializers.CharField(max_length=addresses.MAX_ADDRESS_CHARS, trim_whitespace=False)
     rank = serializers.IntegerField(min_value=0, max_value=32_767, required=False, allow_null=True)
     environment = serializers.ChoiceField(["", "production", "sandbox"], required=False, default="")
+    credential = serializers.CharField(max_length=50, required=False)
     capabilities = CapabilitiesField(required=False, default=dict)
     proof = ProofSerializer(required=False, allow_null=True)
 
@@ -81,6 +82,7 @@ class ChannelView(AnyView):
             id=answers.count(),
             device_id=answers.text(),
             provider=answers.text(),
+            credential=answers.text(),
             rank=answers.count(),
             environment=answers.text(),
             state=answers.text(),
@@ -98,8 +100,13 @@ class ChannelView(AnyView):
         given = ChannelSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         said = given.validated_data
+        credential = _credential(provider, said.get("credential"))
         new = channels.Registration(
-            provider, _address(provider, said["address"]), rank=said.get("rank"), environment=said["environment"]
+            provider,
+            _address(provider, said["address"], credential),
+            rank=said.get("rank"),
+            environment=said["environment"],
+            credential=credential,
         )
         movable = _movable(who, said.get("proof"))
         made = _register(device, new, said["capabilities"], who, movable)
@@ -115,9 +122,17 @@ def _own_or_managed(who: Caller, device_id: str) -> Device:
     return device
 
 
-def _address(provider: str, address: str) -> str:
+def _credential(provider: str, name: str | None) -> str | None:
+    """The credential that the channel is to be sent with: a name of this server's configuration."""
+    known = credentials.names(provider)
+    if name is not None and name not in known:
+        raise Unprocessable({"credential": [f"No such credential of {provider}. Known are: {', '.join(known)}"]})
+    return name
+
+
+def _address(provider: str, address: str, credential: str | None) -> str:
     try:
-        return addresses.read(provider, address)
+        return addresses.read(provider, address, credential or credentials.DEFAULT)
     except addresses.BadAddress as error:
         raise Unprocessable({"address": [str(error)]}) from None
 
@@ -157,6 +172,7 @@ def as_json(channel: Channel) -> dict[str, Any]:
         "id": channel.pk,
         "device_id": channel.device.device_id,
         "provider": channel.provider,
+        "credential": channel.credential,
         "rank": channel.rank,
         "environment": channel.environment,
         "state": channel.state,

@@ -4,6 +4,7 @@ device.py        what one device got and owes
 network.py       how good its connection is
 server.py        the product's HTTP API as a device sees it
 registration.py  how a device comes to be; roster.py keeps its key for the next run
+push_services.py its address at a push service, and its messages from there
 listening.py     its messages over MQTT
 spool.py         its acks, until the server confirmed them
 orders.py        jobs now and then, so that there is something to get

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-MQTT, SIMULATION, INBOX = CHANNELS = ("mqtt", "simulation", "inbox")
+FCM, MQTT, SIMULATION, INBOX = "fcm", "mqtt", "simulation", "inbox"
+PUSH_SERVICES = (FCM, "apns", "wns", "web_push")
+CHANNELS = (*PUSH_SERVICES, MQTT, SIMULATION, INBOX)
 REMEMBERED = 1_000
 """So many message ids a device keeps to drop duplicates by; real agents keep few, too."""
 
@@ -20,9 +22,17 @@ class Identity:
     site_id: str
     name: str
     channel: str
-    """`mqtt`, `simulation`, or `inbox`: no push at all, it polls."""
+    """One of CHANNELS; `inbox`: no push at all, it polls."""
     registered: bool = False
     """Whether the server knows its channel, too."""
+    address: str = ""
+    """What its push service knows it by; empty for a device of no push service."""
+    mqtt_fallback: bool = False
+    """Whether it listens on MQTT, too, for when its push service fails."""
+
+    @property
+    def listens_on_mqtt(self) -> bool:
+        return self.channel == MQTT or self.mqtt_fallback
 
     @property
     def headers(self) -> dict[str, str]:

@@ -11,19 +11,20 @@ from delivery.models import Channel, Device, Site
 from delivery.models.channel import address_hash
 from delivery.models.device import Lifecycle
 from delivery.models.keys import key_hash, new_key
-from simulator.fleet.device import INBOX, MQTT, Identity
+from simulator.fleet.device import PUSH_SERVICES, Identity
 from simulator.fleet.plan import Place
-from simulator.fleet.registration import address_of
+from simulator.fleet.push_services import Addresses
+from simulator.fleet.registration import capabilities_of, channels_of
 from simulator.fleet.roster import Roster
 
 ROWS_PER_STATEMENT = 1_000
 
 
-def register(places: Iterable[Place], roster: Roster) -> int:
+def register(places: Iterable[Place], roster: Roster, addresses: Addresses) -> int:
     """Make every place's device known, as if it had registered over HTTP; returns how many. Twice is harmless."""
     registered = 0
     for site_id, here in groupby(sorted(places, key=attrgetter("site_id")), key=attrgetter("site_id")):
-        identities = {place: roster.find(site_id, place.name) or _identity(roster, place) for place in here}
+        identities = {place: roster.find(site_id, place.name) or _identity(roster, addresses, place) for place in here}
         with transaction.atomic():
             _write(site_id, identities)
         roster.keep_all(site_id, ((place.name, identity) for place, identity in identities.items()))
@@ -31,7 +32,7 @@ def register(places: Iterable[Place], roster: Roster) -> int:
     return registered
 
 
-def _identity(roster: Roster, place: Place) -> Identity:
+def _identity(roster: Roster, addresses: Addresses, place: Place) -> Identity:
     name = place.name.lower().replace(" ", "-")
     return Identity(
         device_id=f"{roster.name}-{place.site_id}-{name}",
@@ -40,6 +41,8 @@ def _identity(roster: Roster, place: Place) -> Identity:
         name=place.name,
         channel=place.channel,
         registered=True,
+        address=addresses.take(place.channel) if place.channel in PUSH_SERVICES else "",
+        mqtt_fallback=place.mqtt_fallback,
     )
 
 
@@ -55,7 +58,7 @@ def _write(site_id: str, identities: dict[Place, Identity]) -> None:
                 platform=place.model.os_details,
                 device_type=place.model.device_type,
                 lifecycle=Lifecycle.ACTIVE,
-                capabilities={"mqtt_client_id": identity.device_id} if identity.channel == MQTT else {},
+                capabilities=_capabilities(identity),
                 key_hash=key_hash(identity.api_key),
                 key_used_at=now,
             )
@@ -66,19 +69,28 @@ def _write(site_id: str, identities: dict[Place, Identity]) -> None:
         unique_fields=["device_id"],
         update_fields=["key_hash", "lifecycle"],
     )
-    pushed = {identity.device_id: identity for identity in identities.values() if identity.channel != INBOX}
+    pushed = {identity.device_id: identity for identity in identities.values()}
     keys = dict(Device.objects.filter(site_id=site_id, device_id__in=pushed).values_list("device_id", "pk"))
     Channel.objects.bulk_create(
         [
             Channel(
                 device_id=keys[device_id],
-                provider=identity.channel,
-                address=address_of(identity),
-                address_hash=address_hash(address_of(identity)),
+                provider=provider,
+                address=address,
+                address_hash=address_hash(address),
+                rank=rank,
                 registered_at=now,
             )
             for device_id, identity in pushed.items()
+            for rank, (provider, address) in enumerate(channels_of(identity))
         ],
         batch_size=ROWS_PER_STATEMENT,
         ignore_conflicts=True,
     )
+
+
+def _capabilities(identity: Identity) -> dict[str, str]:
+    declared: dict[str, str] = {}
+    for provider, address in channels_of(identity):
+        declared |= capabilities_of(provider, address)
+    return declared

@@ -3,19 +3,21 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 from zlib import crc32
 
 from simulator.fleet import counts
-from simulator.fleet.device import INBOX, MQTT, Device, read_done, read_message
+from simulator.fleet.device import INBOX, PUSH_SERVICES, SIMULATION, Device, read_done, read_message
 from simulator.fleet.listening import Broker, Connection, forgive_closed_sockets
 from simulator.fleet.network import Network
 from simulator.fleet.orders import Orders
 from simulator.fleet.plan import Place
+from simulator.fleet.push_services import Addresses, PushStream
 from simulator.fleet.registration import Registration
 from simulator.fleet.roster import Roster
 from simulator.fleet.server import Server
@@ -27,6 +29,7 @@ ENROLLING = 8
 CONNECTING = 20
 DRAINING = 8
 REPORT_S = 5.0
+SELDOM = 8
 STOP_S = 1.0
 
 
@@ -37,6 +40,8 @@ class Options:
     server_url: str
     broker: Broker | None
     """None: MQTT devices only beat."""
+    push_services: Path
+    """The folder in which the emulated push services say how they are reached."""
     places: Sequence[Place]
     network: Network
     roster: Roster
@@ -49,7 +54,7 @@ class Options:
     heartbeat_s: float
     """The mean; each device's own pace is between half and one and a half of it. 0: no heartbeats."""
     poll_s: float
-    """Between two looks of an inbox device into its inbox."""
+    """Between two looks of an inbox device into its inbox; those of the push services look SELDOM times as rarely."""
     mqtt_connections: int
     """0: one for each device. Else these open when every device is enrolled."""
     ack_batch: int
@@ -91,8 +96,13 @@ class Fleet:
         self._spool = Spool(server, options.network, rng, batch=options.ack_batch, publish=self._publish)
         sites = sorted({place.site_id for place in options.places})
         self._orders = Orders(server, options.api_key, sites, options.jobs_every_s, rng)
+        self._stream = PushStream(options.push_services, rng, on_push=self._on_push)
         self._registration = Registration(
-            server, options.roster, options.bootstrap_key, check_known=options.check_known
+            server,
+            options.roster,
+            Addresses(options.push_services, rng),
+            options.bootstrap_key,
+            check_known=options.check_known,
         )
         self._started_at = datetime.now(UTC)
         self._tasks = asyncio.TaskGroup()
@@ -105,6 +115,8 @@ class Fleet:
             self._tasks.create_task(self._enrol_all())
             for _ in range(DRAINING):
                 self._tasks.create_task(self._drain_inboxes())
+            if any(place.channel in PUSH_SERVICES for place in self._options.places):
+                self._tasks.create_task(self._stream.run())
             if self._options.jobs_every_s and self._options.api_key and self._options.places:
                 self._tasks.create_task(self._orders.run())
 
@@ -128,15 +140,18 @@ class Fleet:
         if self._options.heartbeat_s:
             self._tasks.create_task(self._beat(device))
         if device.identity.channel == INBOX:
-            self._tasks.create_task(self._poll(device))
-        elif device.identity.channel == MQTT and not self._options.mqtt_connections:
+            self._tasks.create_task(self._poll(device, self._options.poll_s))
+        if device.identity.channel in PUSH_SERVICES:
+            self._stream.add(device)
+            self._tasks.create_task(self._poll(device, self._options.poll_s * SELDOM))
+        if device.identity.listens_on_mqtt and not self._options.mqtt_connections:
             self._connect(device.identity.device_id, [device])
 
     def _share_connections(self, count: int) -> None:
         """Deal the MQTT devices out by their ids, so that each finds its messages in the same session next time."""
         groups: dict[int, list[Device]] = {number: [] for number in range(count)}
         for device in self._devices:
-            if device.identity.channel == MQTT:
+            if device.identity.listens_on_mqtt:
                 groups[crc32(device.identity.device_id.encode()) % count].append(device)
         for number, devices in groups.items():
             self._connect(f"{self._options.roster.name}-{number}-of-{count}", devices)
@@ -171,6 +186,9 @@ class Fleet:
         elif message := read_message(payload):
             self._receive(device, message, pushed=True)
 
+    def _on_push(self, device: Device, message: Mapping[str, Any]) -> None:
+        self._receive(device, message, pushed=True)
+
     def _on_open(self, devices: Sequence[Device], again: bool) -> None:
         """What a broker forgot, or a killed fleet owed, is in the inbox.
 
@@ -180,11 +198,11 @@ class Fleet:
             for device in devices:
                 self._drain_soon(device)
 
-    async def _poll(self, device: Device) -> None:
-        await asyncio.sleep(self._rng.uniform(0, self._options.poll_s))
+    async def _poll(self, device: Device, every_s: float) -> None:
+        await asyncio.sleep(self._rng.uniform(0, every_s))
         while True:
             self._drain_soon(device)
-            await asyncio.sleep(self._options.poll_s)
+            await asyncio.sleep(every_s)
 
     def _drain_soon(self, device: Device) -> None:
         if device not in self._draining:
@@ -205,7 +223,7 @@ class Fleet:
         for push in answer.data.get("pushes", []):
             self._receive(device, {**push["payload"], "message_id": push["message_id"]}, pushed=False)
 
-    def _receive(self, device: Device, message: dict[str, object], *, pushed: bool) -> None:
+    def _receive(self, device: Device, message: Mapping[str, Any], *, pushed: bool) -> None:
         give_up_at = asyncio.get_running_loop().time() + KEEP_S
         ack = device.receive(message, pushed=pushed, give_up_at=give_up_at)
         if ack is not None:
@@ -229,12 +247,15 @@ class Fleet:
     def _progress(self) -> str:
         """One line, for people."""
         by_channel = Counter(device.identity.channel for device in self._devices)
+        pushed = sum(by_channel[service] for service in PUSH_SERVICES)
+        listening = sum(device.identity.listens_on_mqtt for device in self._devices)
         connected = sum(ear.open for ear in self._ears.values())
         totals = {word: sum(getattr(device, word) for device in self._devices) for word in counts.WORDS}
         return (
             f"{datetime.now(UTC):%H:%M:%S}Z  {len(self._devices)} of {len(self._options.places)} devices: "
-            f"{by_channel[MQTT]} MQTT ({connected} connected), {by_channel['simulation']} simulation, "
-            f"{by_channel[INBOX]} inbox; received {totals['received']}, duplicates {totals['duplicates']}, "
+            f"{pushed} push services ({self._stream.online} online), {listening} MQTT ({connected} connected), "
+            f"{by_channel[SIMULATION]} simulation, {by_channel[INBOX]} inbox; "
+            f"received {totals['received']}, duplicates {totals['duplicates']}, "
             f"acked {totals['acked']}, on their way {len(self._spool)}, given up {self._spool.given_up}; "
             f"jobs ordered {self._orders.accepted}"
         )

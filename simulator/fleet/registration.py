@@ -1,4 +1,4 @@
-"""How a device comes to be: it provisions itself with its site's bootstrap key, says what it is, names its channel.
+"""How a device comes to be: it provisions itself with its site's bootstrap key, says what it is, names its channels.
 
 As a real agent would: over HTTP, again after every failure, with a key that is on disk before it is used.
 """
@@ -8,8 +8,9 @@ import logging
 import secrets
 from datetime import UTC, datetime
 
-from simulator.fleet.device import INBOX, MQTT, Identity
+from simulator.fleet.device import FCM, MQTT, PUSH_SERVICES, SIMULATION, Identity
 from simulator.fleet.plan import Place
+from simulator.fleet.push_services import Addresses
 from simulator.fleet.roster import Roster
 from simulator.fleet.server import Answer, Away, Server
 
@@ -22,9 +23,12 @@ AFTER_REFUSAL_S = 30.0
 class Registration:
     """Makes devices out of places, and recognises those of an earlier run."""
 
-    def __init__(self, server: Server, roster: Roster, bootstrap_key: str, *, check_known: bool) -> None:
+    def __init__(
+        self, server: Server, roster: Roster, addresses: Addresses, bootstrap_key: str, *, check_known: bool
+    ) -> None:
         self._server = server
         self._roster = roster
+        self._addresses = addresses
         self._bootstrap_key = bootstrap_key
         self._check_known = check_known
         self._refusals: set[str] = set()
@@ -77,6 +81,7 @@ class Registration:
                     site_id=place.site_id,
                     name=name,
                     channel=place.channel,
+                    mqtt_fallback=place.mqtt_fallback,
                 )
             if answer.status == 400:
                 # taken by another fleet, or by this one before its roster was lost
@@ -86,21 +91,24 @@ class Registration:
                 await asyncio.sleep(AFTER_REFUSAL_S)
 
     async def _introduce(self, place: Place, identity: Identity) -> bool:
-        """Tell the server about the device and its channel. False: it does not know this device (any more)."""
+        """Tell the server about the device and its channels. False: it does not know this device (any more)."""
         answer = await self._server.insist("POST", "/agent/device-dna", _dna(place, identity), headers=identity.headers)
         if answer.status == 401:
             return False
         if answer.status != 200:
             self._say_once("a device's DNA was refused", answer)
-        if identity.channel != INBOX:
+        if identity.channel in PUSH_SERVICES and not identity.address:
+            identity.address = await self._addresses.insist(identity.channel)
+            self._roster.keep(place.name, identity)
+        for rank, (provider, address) in enumerate(channels_of(identity)):
             answer = await self._server.insist(
                 "PUT",
-                f"/devices/{identity.device_id}/channels/{identity.channel}",
-                _channel(identity),
+                f"/devices/{identity.device_id}/channels/{provider}",
+                {"address": address, "rank": rank, "capabilities": capabilities_of(provider, address)},
                 headers=identity.headers,
             )
             if answer.status not in (200, 201):
-                self._say_once(f"a {identity.channel} channel was refused", answer)
+                self._say_once(f"a {provider} channel was refused", answer)
                 return answer.status != 401
         identity.registered = True
         self._roster.keep(place.name, identity)
@@ -133,11 +141,19 @@ def _dna(place: Place, identity: Identity) -> dict[str, object]:
     }
 
 
-def _channel(identity: Identity) -> dict[str, object]:
-    capabilities = {"mqtt_client_id": identity.device_id} if identity.channel == MQTT else {}
-    return {"address": address_of(identity), "rank": 0, "capabilities": capabilities}
+def channels_of(identity: Identity) -> list[tuple[str, str]]:
+    """Provider and address of each of its channels, by rank; none for a device that only polls."""
+    channels: list[tuple[str, str]] = []
+    if identity.channel in PUSH_SERVICES:
+        channels.append((identity.channel, identity.address))
+    if identity.channel == SIMULATION:
+        channels.append((SIMULATION, f"simulated:{identity.device_id}"))
+    if identity.listens_on_mqtt:
+        channels.append((MQTT, identity.device_id))
+    return channels
 
 
-def address_of(identity: Identity) -> str:
-    """What its provider knows the device by."""
-    return identity.device_id if identity.channel == MQTT else f"simulated:{identity.device_id}"
+def capabilities_of(provider: str, address: str) -> dict[str, str]:
+    """What an agent declares with a channel."""
+    name = {FCM: "fcm_token", MQTT: "mqtt_client_id"}.get(provider)
+    return {name: address} if name else {}

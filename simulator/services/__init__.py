@@ -19,8 +19,9 @@ on the same `home`; counts, retired addresses and messages that wait for a devic
 
 As a process
 ------------
-`manage.py push_services --port-base 9400 --ca-dir var/push-services` runs all four, prints one line of JSON (also in
-`addresses.json` there) and stops on SIGTERM. `manage.py fault` talks to its control port, plain HTTP: see `control`.
+`manage.py push_services --ca-dir var/push-services` runs all four, prints one line of JSON (also in `addresses.json`
+there) and stops on SIGTERM. With `--credentials FILE` the product that reads this CREDENTIALS_FILE sends through them.
+`manage.py fault` talks to its control port, plain HTTP: see `control`.
 
 What the devices get
 --------------------

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from simulator.services.apns import EmulatedApns
+from simulator.services.configured import write_credentials
 from simulator.services.control import ControlPort
 from simulator.services.devices import DevicesPort
 from simulator.services.fcm import EmulatedFcm
@@ -17,16 +18,16 @@ from simulator.services.wns import EmulatedWns
 
 NAMES = (EmulatedFcm.name, EmulatedApns.name, EmulatedWns.name, EmulatedWebPush.name)
 ADDRESSES_FILE = "addresses.json"
+ANY_PORTS = (0,) * 6
 
 
 class PushServices:
-    """Ports from `port_base` on, in the order fcm, apns, wns, web_push, control, devices; 0 takes free ones.
+    """`ports` in the order fcm, apns, wns, web_push, control, devices; 0 takes a free one.
 
     `home` keeps the CA and the credentials, so that the same fleet and the same sender work after a restart.
     """
 
-    def __init__(self, *, home: Path, port_base: int = 0) -> None:
-        ports = [port_base + index if port_base else 0 for index in range(6)]
+    def __init__(self, *, home: Path, ports: Sequence[int] = ANY_PORTS) -> None:
         self.home = home
         self.fcm = EmulatedFcm(port=ports[0], home=home)
         self.apns = EmulatedApns(port=ports[1], home=home)
@@ -67,11 +68,18 @@ class PushServices:
         await self.stop()
 
 
-async def serve(*, home: Path, port_base: int, announce: Callable[[dict[str, Any]], None]) -> None:
-    """Run until SIGTERM or SIGINT. `announce` gets the addresses when everything listens."""
+async def serve(
+    *, home: Path, ports: Sequence[int], credentials_file: Path | None, announce: Callable[[dict[str, Any]], None]
+) -> None:
+    """Run until SIGTERM or SIGINT. `announce` gets the addresses when everything listens.
+
+    `credentials_file` is where the product reads how to send through these services; None: nobody is told.
+    """
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with PushServices(home=home, port_base=port_base) as services:
+    async with PushServices(home=home, ports=ports) as services:
+        if credentials_file is not None:
+            write_credentials(credentials_file, services.describe(), home)
         announce(services.describe())
         await stopped.wait()

@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import uvloop
@@ -15,15 +16,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from simulator.fleet import direct, fleet, plan
 from simulator.fleet.listening import Broker
 from simulator.fleet.network import NETWORKS
+from simulator.fleet.push_services import Addresses
 from simulator.fleet.roster import Roster
 
 VAR = settings.BASE_DIR / "var"
+CHANNELS = "fcm:0.3,apns:0.15,wns:0.1,web_push:0.1,mqtt:0.2,simulation:0.1,inbox:0.05"
 
 
 class Command(BaseCommand):
     help = (
-        "Simulated devices: they register over HTTP with the bootstrap key of the demo sites, beat, get messages over "
-        "MQTT, through the simulation provider or from their inbox, and ack them. Until Ctrl-C or SIGTERM."
+        "Simulated devices: they register over HTTP with the bootstrap key of the demo sites, beat, get messages from "
+        "the emulated push services, over MQTT, through the simulation provider or from their inbox, and ack them. "
+        "Until Ctrl-C or SIGTERM."
     )
     requires_system_checks = ()
 
@@ -38,9 +42,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--channels",
             type=_channels,
-            default="mqtt:0.5,simulation:0.4,inbox:0.1",
+            default=CHANNELS,
             metavar="CHANNEL:WEIGHT,...",
-            help="how new devices get their messages; default mqtt:0.5,simulation:0.4,inbox:0.1",
+            help=f"how new devices get their messages; default {CHANNELS}",
+        )
+        parser.add_argument(
+            "--push-services",
+            type=Path,
+            metavar="FOLDER",
+            help="the --ca-dir of push_services; default push-services in --var",
         )
         parser.add_argument(
             "--mqtt-acks",
@@ -64,7 +74,11 @@ class Command(BaseCommand):
             help="mean seconds between heartbeats; 0: none; default 20",
         )
         parser.add_argument(
-            "--poll", type=float, default=15, metavar="S", help="seconds between polls of inbox devices; default 15"
+            "--poll",
+            type=float,
+            default=15,
+            metavar="S",
+            help="seconds between polls of inbox devices, an eighth of those of the push services; default 15",
         )
         parser.add_argument(
             "--mqtt-connections",
@@ -100,7 +114,9 @@ class Command(BaseCommand):
     def handle(self, *_: object, **wanted: Any) -> None:
         options = _options(wanted)
         if wanted["register_directly"]:
-            count = direct.register(options.places, options.roster)
+            count = direct.register(
+                options.places, options.roster, Addresses(options.push_services, Random(wanted["seed"]))
+            )
             self.stdout.write(f"{count} devices are in the database")
         _allow_many_connections()
         uvloop.run(_until_told(options))
@@ -127,6 +143,7 @@ def _options(wanted: Mapping[str, Any]) -> fleet.Options:
         broker=Broker.from_url(wanted["mqtt"], settings.MQTT_CA_FILE) if wanted["mqtt"] else None,
         places=list(plan.places(wanted["devices"], wanted["sites"], channels, wanted["mqtt_acks"])),
         network=NETWORKS[wanted["network"]],
+        push_services=wanted["push_services"] or var / "push-services",
         roster=Roster(var / "fleet"),
         bootstrap_key=_secret(var / "bootstrap-key"),
         check_known=not wanted["register_directly"],

@@ -1,5 +1,6 @@
 """`manage.py push_services`: FCM, APNs, WNS and Web Push on this machine."""
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import uvloop
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from simulator.services.together import serve
+from simulator.services.together import ANY_PORTS, serve
 
 
 class Command(BaseCommand):
@@ -15,7 +16,13 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port-base", type=int, default=0, help="first of six ports; 0 takes free ones")
+        parser.add_argument(
+            "--ports",
+            type=_ports,
+            default=ANY_PORTS,
+            metavar="N,...",
+            help="six: fcm, apns, wns, web_push, control, devices; default: free ones",
+        )
         parser.add_argument(
             "--ca-dir",
             type=Path,
@@ -23,12 +30,33 @@ class Command(BaseCommand):
             help="keeps the throw-away CA, the credentials and addresses.json (default: %(default)s)",
         )
 
+        parser.add_argument(
+            "--credentials",
+            type=Path,
+            metavar="FILE",
+            help="write the CREDENTIALS_FILE there with which the product sends through these services",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            uvloop.run(serve(home=options["ca_dir"], port_base=options["port_base"], announce=self._announce))
+            uvloop.run(
+                serve(
+                    home=options["ca_dir"].resolve(),
+                    ports=options["ports"],
+                    credentials_file=options["credentials"],
+                    announce=self._announce,
+                )
+            )
         except OSError as problem:
             raise CommandError(f"cannot listen: {problem}") from problem
 
     def _announce(self, addresses: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(addresses))
         self.stdout.flush()
+
+
+def _ports(text: str) -> list[int]:
+    ports = [int(port) for port in text.split(",")]
+    if len(ports) != len(ANY_PORTS):
+        raise argparse.ArgumentTypeError(f"must be {len(ANY_PORTS)} ports")
+    return ports

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
@@ -29,7 +30,8 @@ def test_makes_a_channel_and_updates_it_the_next_time(as_device: APIClient, devi
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["id"] == second.json()["id"]
     assert second.json().keys() == {
-        "id", "device_id", "provider", "rank", "environment", "state", "address", "registered_at", "last_used_at",
+        "id", "device_id", "provider", "credential", "rank", "environment", "state", "address", "registered_at",
+        "last_used_at",
     }  # fmt: skip
     assert (second.json()["rank"], second.json()["state"]) == (3, "active")
     assert Channel.objects.count() == 1
@@ -66,6 +68,45 @@ def test_registering_again_brings_a_channel_back(as_device: APIClient, state: Ch
 
     channel = Channel.objects.get()
     assert (channel.state, channel.disabled_code, channel.disabled_by) == (ChannelState.ACTIVE, "", "")
+
+
+@pytest.fixture
+def two_apps(settings: LazySettings) -> None:
+    settings.PROVIDERS = {"fcm": {"default": {}, "kiosk": {}}}
+
+
+def test_a_channel_names_its_credential(as_device: APIClient, two_apps: None) -> None:
+    response = put(as_device, "token-1", credential="kiosk")
+
+    assert (response.status_code, response.json()["credential"]) == (201, "kiosk")
+    assert Channel.objects.get().credential == "kiosk"
+
+
+def test_a_channel_that_names_none_has_the_default_one(as_device: APIClient, two_apps: None) -> None:
+    assert put(as_device, "token-1").json()["credential"] == "default"
+
+
+def test_an_unknown_credential_is_refused_with_the_names_that_there_are(as_device: APIClient, two_apps: None) -> None:
+    response = put(as_device, "token-1", credential="kisok")
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == {"credential": ["No such credential of fcm. Known are: default, kiosk"]}
+    assert not Channel.objects.exists()
+
+
+def test_a_new_address_that_names_no_credential_keeps_that_of_the_old_one(as_device: APIClient, two_apps: None) -> None:
+    put(as_device, "token-1", credential="kiosk")
+
+    again, rotated = put(as_device, "token-1"), put(as_device, "token-2")
+
+    assert (again.json()["credential"], rotated.json()["credential"]) == ("kiosk", "kiosk")
+
+
+def test_an_address_moves_to_the_credential_that_is_named(as_device: APIClient, two_apps: None) -> None:
+    put(as_device, "token-1", credential="kiosk")
+
+    assert put(as_device, "token-1", credential="default").json()["credential"] == "default"
+    assert Channel.objects.count() == 1
 
 
 @pytest.mark.parametrize("alias", ["fcm_linux", "fcm_android"])

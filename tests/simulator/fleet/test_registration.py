@@ -3,20 +3,25 @@
 import asyncio
 import stat
 from pathlib import Path
+from random import Random
 
 from simulator.fleet.device import Identity
-from simulator.fleet.plan import MODELS, Place
+from simulator.fleet.plan import KIOSK, Place
+from simulator.fleet.push_services import Addresses
 from simulator.fleet.registration import Registration
 from simulator.fleet.roster import Roster
 from simulator.fleet.server import Server
 from tests.simulator.fleet.conftest import served
 from tests.simulator.fleet.stand_in import BOOTSTRAP_KEY, StandIn
 
-TILL = Place(site_id="site-001", name="Till 1", model=MODELS[0], channel="mqtt", acks_over_mqtt=False)
+TILL = Place(site_id="site-001", name="Till 1", model=KIOSK, channel="mqtt", acks_over_mqtt=False)
+
+NOWHERE = Path("/nonexistent")
+"""No push services: nobody here needs any."""
 
 
 def registration(server: Server, roster: Roster) -> Registration:
-    return Registration(server, roster, BOOTSTRAP_KEY, check_known=True)
+    return Registration(server, roster, Addresses(NOWHERE, Random(1)), BOOTSTRAP_KEY, check_known=True)
 
 
 def test_provisions_a_device_and_names_its_channel(roster: Roster) -> None:

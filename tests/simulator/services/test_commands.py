@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from simulator.services import PushServices, running
-from tests.processes import ROOT, free_port
+from tests.processes import ROOT
 from tests.simulator.services.clients import Https
 
 STOP_S = 30
@@ -43,14 +43,13 @@ def fault(home: Path, *arguments: str) -> str:
     return output.getvalue()
 
 
-def free_ports_in_a_row(count: int) -> int:
-    """The first of so many ports of 127.0.0.1 on which nobody listens."""
-    while True:
-        base = free_port()
-        with ExitStack() as probes, suppress(OSError, OverflowError):
-            for port in range(base, base + count):
-                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return base
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 on which nobody listens."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
 
 
 def test_a_fault_is_injected_listed_and_cleared(home: Path) -> None:
@@ -97,15 +96,15 @@ def test_says_that_no_services_run(tmp_path: Path) -> None:
 
 
 def test_keeps_its_credentials_and_its_ports_over_a_restart(tmp_path: Path) -> None:
-    base = free_ports_in_a_row(6)
+    ports = free_ports(6)
 
-    with push_services(tmp_path, "--port-base", str(base)) as before:
+    with push_services(tmp_path, "--ports", ",".join(map(str, ports))) as before:
         first = secrets_in(tmp_path)
-    with push_services(tmp_path, "--port-base", str(base)) as after:
+    with push_services(tmp_path, "--ports", ",".join(map(str, ports))) as after:
         second = secrets_in(tmp_path)
 
     assert before == after
-    assert before["fcm"]["url"] == f"https://localhost:{base}"
+    assert before["fcm"]["url"] == f"https://localhost:{ports[0]}"
     assert first == second
 
 
