@@ -6,6 +6,7 @@ slept too long or was overtaken by the device's ack changes nothing that is no l
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -56,10 +57,12 @@ def send_alone(provider: str) -> int:
 
 
 def _send(name: str, claim: Any) -> int:
-    left = int(settings.SEND_BATCH)
-    for credential, config in credentials.usable().get(name, {}).items():
+    """One task is one batch of one credential, so that its budget lies inside the task's limit."""
+    configs = credentials.usable().get(name, {})
+    for credential in _by_urgency(name, list(configs)):
+        config = configs[credential]
         now, mono = clocks.db_now(), time.monotonic()
-        may = gate.leave(name, credential, left, now, _own_limit(config))
+        may = gate.leave(name, credential, settings.SEND_BATCH, now, _own_limit(config))
         if not may.count:
             continue
         try:
@@ -71,11 +74,21 @@ def _send(name: str, claim: Any) -> int:
         rows = claim(name, credential, may.count, token, now)
         if rows:
             _run(provider, Batch(rows, token, now, mono))
-            left -= len(rows)
-        if left <= 0:
-            hints.wake_sender(name)
-            break
-    return int(settings.SEND_BATCH) - left
+            if len(rows) == settings.SEND_BATCH or len(configs) > 1:
+                hints.wake_sender(name)
+            return len(rows)
+    return 0
+
+
+def _by_urgency(name: str, names: list[str]) -> list[str]:
+    """The provider's credentials, that with the most urgent due row first; of equals another one each time."""
+    if len(names) < 2:
+        return names
+    due = PushNotificationLog.objects.due(clocks.db_now()).filter(provider=name).order_by("priority")
+    most_urgent = {each: due.filter(credential=each).values_list("priority", flat=True).first() for each in names}
+    nothing_due = max(Priority) + 1
+    random.shuffle(names)
+    return sorted(names, key=lambda each: nothing_due if (found := most_urgent[each]) is None else found)
 
 
 def _own_limit(config: Mapping[str, Any]) -> float | None:

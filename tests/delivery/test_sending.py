@@ -131,6 +131,40 @@ def test_a_critical_message_overtakes_what_was_ordered_before(
     assert broker.llen("push.simulation") == 1, "a full batch asks for the next one"
 
 
+def of_credential(name: str, rows: list[PushNotificationLog]) -> None:
+    PushNotificationLog.objects.filter(pk__in=[row.pk for row in rows]).update(credential=name)
+
+
+@pytest.fixture
+def two_credentials(scripted: type[Scripted], settings: LazySettings) -> None:
+    settings.PROVIDERS = {"simulation": {"default": {}, "other": {}}}
+
+
+def test_a_critical_message_overtakes_the_backlog_of_another_credential(
+    scripted: type[Scripted], two_credentials: None, settings: LazySettings
+) -> None:
+    settings.SEND_BATCH = 5
+    messages(20, priority=Priority.LOW)
+    urgent = messages(1, priority=Priority.CRITICAL, prefix="urgent")
+    of_credential("other", urgent)
+
+    sending.send_batch("simulation")
+
+    assert scripted.got[0].message_id == str(urgent[0].message_id)
+
+
+def test_a_task_is_one_batch_so_that_its_budget_is_inside_the_task_limit(
+    scripted: type[Scripted], two_credentials: None, broker: Redis
+) -> None:
+    messages(3)
+    of_credential("other", messages(3, prefix="other"))
+    broker.flushdb()
+
+    assert sending.send_batch("simulation") == 3
+    assert broker.llen("push.simulation") == 1, "the other credential's rows do not wait for the sweep"
+    assert sending.send_batch("simulation") == 3
+
+
 def test_a_retry_waits_for_its_time_and_tells_why(scripted: type[Scripted]) -> None:
     [row] = messages()
     scripted.answers = [outcome(OutcomeKind.RETRY, "503", retry_after_s=40)]
