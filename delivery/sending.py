@@ -183,7 +183,8 @@ class Draft:
 
 
 def _drafts(batch: Batch) -> list[Draft]:
-    channels = Channel.objects.only("address", "environment", "state").in_bulk({row.channel_id for row in batch.rows})
+    used = Channel.objects.select_related("device").only("address", "environment", "state", "device__device_id")
+    channels = used.in_bulk({row.channel_id for row in batch.rows})
     jobs = {
         job.job_id: job
         for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
@@ -195,12 +196,17 @@ def _drafts(batch: Batch) -> list[Draft]:
             row=row,
             address=channels[row.channel_id].address,
             environment=channels[row.channel_id].environment,
-            usable=channels[row.channel_id].state == ChannelState.ACTIVE,
+            usable=_carries(channels[row.channel_id], row),
             content=jobs[row.job_id].payload,
             collapse_key=jobs[row.job_id].collapse_key,
         )
         for row in batch.rows
     ]
+
+
+def _carries(channel: Channel, row: Claimed) -> bool:
+    """Not a closed channel, nor one whose address has moved to another device since."""
+    return channel.state == ChannelState.ACTIVE and channel.device.device_id == row.device_id
 
 
 def _message(draft: Draft, sent_at: datetime) -> Message:

@@ -230,6 +230,17 @@ def test_a_channel_that_cannot_carry_it_hands_over_to_the_next(
     assert broker.llen("push.mqtt") == 1
 
 
+def test_an_address_that_moved_to_another_device_gets_nothing_of_the_first(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    Channel.objects.filter(pk=row.channel_id).update(device=a_device("somebody-else"))
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert scripted.got == []
+    assert (row.provider, row.status, row.error_code) == ("inbox", "pending", "channel_closed")
+
+
 def test_a_gone_address_is_parked_with_who_said_so(scripted: type[Scripted]) -> None:
     [row] = messages()
     scripted.answers = [outcome(OutcomeKind.ADDRESS_GONE, "UNREGISTERED")]
