@@ -232,7 +232,7 @@ def test_a_channel_that_cannot_carry_it_hands_over_to_the_next(
 
 def test_an_address_that_moved_to_another_device_gets_nothing_of_the_first(scripted: type[Scripted]) -> None:
     [row] = messages()
-    Channel.objects.filter(pk=row.channel_id).update(device=a_device("somebody-else"))
+    Channel.objects.filter(pk=channel_of(row).pk).update(device=a_device("somebody-else"))
 
     sending.send_batch("simulation")
 
@@ -413,6 +413,20 @@ def test_a_late_ack_thaws_the_count_of_a_completed_job(scripted: type[Scripted])
 
     job = Job.objects.get(job_id=row.job_id)
     assert (frozen(job)["late"], frozen(job)["expired"]) == (1, 0)
+
+
+def test_an_ack_of_a_failed_message_thaws_the_count_of_a_completed_job(scripted: type[Scripted]) -> None:
+    [row] = messages(key="")
+    scripted.answers = [outcome(OutcomeKind.REJECTED, "400")]
+    sending.send_batch("simulation")
+    sweeps.settle_jobs()
+
+    ack = acks.parse({"message_id": str(row.message_id), "device_id": row.device_id})
+    acks.record([acks.prove(ack, key_of=None)])
+    sweeps.settle_jobs()
+
+    job = Job.objects.get(job_id=row.job_id)
+    assert (frozen(job)["delivered"], frozen(job)["failed"]) == (1, 0)
 
 
 def test_channels_silent_for_90_days_are_put_away_and_others_are_not() -> None:
