@@ -45,24 +45,28 @@ class Batch:
 
 def send_batch(provider: str) -> int:
     """Send what is most urgent on this provider, up to one batch; how many rows were claimed."""
-    return _send(provider, _claim_most_urgent)
+    most = int(settings.SEND_BATCH)
+    sent = _send(provider, _claim_most_urgent, most)
+    if sent >= most or (sent and len(credentials.usable()[provider]) > 1):
+        hints.wake_sender(provider)
+    return sent
 
 
 def send_alone(provider: str) -> int:
     """Send one row whose last holder died, with no other row at risk; then wake a worker for the next such row."""
-    sent = _send(provider, _claim_lost)
+    sent = _send(provider, _claim_lost, 1)
     if sent:
         hints.wake_sender_alone(provider)
     return sent
 
 
-def _send(name: str, claim: Any) -> int:
+def _send(name: str, claim: Any, most: int) -> int:
     """One task is one batch of one credential, so that its budget lies inside the task's limit."""
     configs = credentials.usable().get(name, {})
     for credential in _by_urgency(name, list(configs)):
         config = configs[credential]
         now, mono = clocks.db_now(), time.monotonic()
-        may = gate.leave(name, credential, settings.SEND_BATCH, now, _own_limit(config))
+        may = gate.leave(name, credential, most, now, _own_limit(config))
         if not may.count:
             continue
         try:
@@ -74,8 +78,6 @@ def _send(name: str, claim: Any) -> int:
         rows = claim(name, credential, may.count, token, now)
         if rows:
             _run(provider, Batch(rows, token, now, mono))
-            if len(rows) == settings.SEND_BATCH or len(configs) > 1:
-                hints.wake_sender(name)
             return len(rows)
     return 0
 
