@@ -74,10 +74,14 @@ def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way
     return ways
 
 
+def configured() -> frozenset[tuple[str, str]]:
+    """Every (provider, credential) that can be used here."""
+    return frozenset((provider, name) for provider, named in credentials.usable().items() for name in named)
+
+
 def available() -> frozenset[tuple[str, str]]:
-    """Every (provider, credential) that can be used here and has not been closed for long."""
-    can_send = {(provider, name) for provider, named in credentials.usable().items() for name in named}
-    return frozenset(can_send - gate.long_closed(clocks.db_now()))
+    """The same, without those that have been closed for long."""
+    return configured() - gate.long_closed(clocks.db_now())
 
 
 def targeted(target: Mapping[str, Any], reach: Sequence[str] | None) -> QuerySet[Device]:

@@ -223,7 +223,8 @@ def hedge(rows: Sequence[PushNotificationLog], now: datetime) -> int:
 
 
 def move_on(rows: Sequence[PushNotificationLog], now: datetime) -> int:
-    """Unclaimed rows behind a closed gate: to the next channel, or they wait a little; how many moved."""
+    """Unclaimed rows that were due `now` behind a closed gate: to the next channel, or they wait a little; how many
+    were to move."""
     recipients = _recipients({row.device_id for row in rows})
     can_send = fanout.available()
     again = []
@@ -260,7 +261,7 @@ def move_on(rows: Sequence[PushNotificationLog], now: datetime) -> int:
                 )
             )
     with transaction.atomic():
-        PushNotificationLog.objects.move_waiting(again)
+        PushNotificationLog.objects.move_waiting(again, seen_at=now)
         moved = [step for step in again if step.fallback_from]
         for provider in {step.provider for step in moved}:
             hints.wake_sender(provider)
