@@ -48,8 +48,14 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
     if not devices:
         return []
     ways = usable_ways([device.pk for device in devices])
-    can_send = available()
-    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk]), can_send) for device in devices]
+    can_send, closed_too = available(), configured()
+    rows = []
+    for device in devices:
+        order = _in_order(device, ways[device.pk], (by or {}).get(device.pk))
+        way = routing.first_way(order, can_send)
+        if way is None and not device.has_key:  # it cannot poll: what waits behind a closed gate may arrive yet
+            way = routing.first_way(order, closed_too)
+        rows.append(_row(device, order, way))
     PushNotificationLog.objects.insert_rows(
         rows,
         job_id=job.job_id,
@@ -107,13 +113,12 @@ def _next_devices(job: Job) -> list[Device]:
     return list(behind.only(*fields)[: settings.FANOUT_CHUNK])
 
 
-def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence[routing.Way]:
-    return [way for way in ways if way.channel_id == channel_id] or ways
+def _in_order(device: Device, ways: Sequence[routing.Way], first: int | None) -> Sequence[routing.Way]:
+    """The device's ways as routing orders them, but the channel `first` (row id) before all others."""
+    return sorted(routing.in_order(ways, device.capabilities), key=lambda way: way.channel_id != first)
 
 
-def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[str, str]]) -> NewRow:
-    order = routing.in_order(ways, device.capabilities)
-    way = routing.first_way(ways, device.capabilities, can_send)
+def _row(device: Device, order: Sequence[routing.Way], way: routing.Way | None) -> NewRow:
     skipped = ""
     if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
         skipped = f"device_{device.lifecycle}"

@@ -179,3 +179,33 @@ def test_a_device_without_any_push_channel_has_its_inbox() -> None:
 
     row = PushNotificationLog.objects.get()
     assert (row.provider, row.status, row.next_attempt_at) == ("inbox", "pending", None)
+
+
+def close_for_long(provider: str) -> None:
+    now = clocks.db_now()
+    gate.pause(provider, "default", why="503", now=now, seconds=60)
+    ProviderState.objects.update(opened_at=now - gate.LONG_CLOSED)
+
+
+def test_a_device_that_cannot_poll_waits_for_a_closed_provider_rather_than_get_nothing() -> None:
+    a_channel(a_device(key=""))
+    close_for_long("simulation")
+    a_job()
+
+    fanout.fan_out_chunk()
+
+    row = PushNotificationLog.objects.get()
+    assert (row.status, row.provider) == ("pending", "simulation")
+
+
+def test_the_chosen_channel_comes_first_and_the_others_after_it() -> None:
+    device = a_device()
+    a_channel(device, "mqtt", 0)
+    chosen = a_channel(device, "simulation", 1)
+    job = a_job()
+    [open_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+    close_for_long("simulation")
+
+    [closed_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+
+    assert (open_row.provider, closed_row.provider, closed_row.fallback_from) == ("simulation", "mqtt", "simulation")
