@@ -44,19 +44,23 @@ class Batch:
 
 def send_batch(provider: str) -> int:
     """Send what is most urgent on this provider, up to one batch; how many rows were claimed."""
-    return _send(provider, _claim_most_urgent)
+    most = int(settings.SEND_BATCH)
+    sent = _send(provider, _claim_most_urgent, most)
+    if sent >= most:
+        hints.wake_sender(provider)
+    return sent
 
 
 def send_alone(provider: str) -> int:
     """Send one row whose last holder died, with no other row at risk; then wake a worker for the next such row."""
-    sent = _send(provider, _claim_lost)
+    sent = _send(provider, _claim_lost, 1)
     if sent:
         hints.wake_sender_alone(provider)
     return sent
 
 
-def _send(name: str, claim: Any) -> int:
-    left = int(settings.SEND_BATCH)
+def _send(name: str, claim: Any, most: int) -> int:
+    left = most
     for credential, config in credentials.usable().get(name, {}).items():
         now, mono = clocks.db_now(), time.monotonic()
         may = gate.leave(name, credential, left, now, _own_limit(config))
@@ -73,9 +77,8 @@ def _send(name: str, claim: Any) -> int:
             _run(provider, Batch(rows, token, now, mono))
             left -= len(rows)
         if left <= 0:
-            hints.wake_sender(name)
             break
-    return int(settings.SEND_BATCH) - left
+    return most - left
 
 
 def _own_limit(config: Mapping[str, Any]) -> float | None:
