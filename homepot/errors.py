@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_S = 5
@@ -45,6 +46,7 @@ class ClearErrors:
         return server_error(request)
 
 
+@csrf_exempt
 def nowhere(request: HttpRequest, rest: str = "") -> HttpResponseBase:
     """An address under /api/ that leads nowhere."""
     return _json(404, "Not found")
