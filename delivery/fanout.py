@@ -108,6 +108,7 @@ def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence
 
 
 def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[str, str]]) -> NewRow:
+    order = routing.in_order(ways, device.capabilities)
     way = routing.first_way(ways, device.capabilities, can_send)
     skipped = ""
     if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
@@ -121,5 +122,6 @@ def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[
         provider=way.provider if way else INBOX,
         credential=way.credential if way else "",
         channel_id=way.channel_id if way else None,
+        fallback_from=order[0].provider if order and way != order[0] and not skipped else "",
         skipped=skipped,
     )

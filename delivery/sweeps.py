@@ -8,14 +8,15 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, credentials, gate, guard, hints, jobs, results
-from delivery.models import Channel, Job, PushNotificationLog, Status
+from delivery import clocks, credential_expiry, credentials, gate, guard, hints, jobs, results
+from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
 
 log = logging.getLogger(__name__)
 
 CHUNK = 2_000
 JOBS_AT_ONCE = 100
 HINTS_PER_PROCESS = 2
+EXPIRING = "credential_expiring"
 
 
 def expire() -> int:
@@ -90,6 +91,17 @@ def judge_overdue() -> int:
     """Decide about channels that were parked a minute ago."""
     with transaction.atomic():
         return guard.judge_overdue(clocks.db_now())
+
+
+def warn_of_expiring_credentials() -> int:
+    """An alert for each credential that ends within 30 days, closed when it is renewed or gone; how many end."""
+    now = clocks.db_now()
+    ending = credential_expiry.ending_soon(now)
+    for each in ending:
+        Alert.objects.open_or_repeat(EXPIRING, each.subject, each.text(now), now)
+    renewed = Alert.objects.filter(kind=EXPIRING, closed_at=None).exclude(subject__in=[each.subject for each in ending])
+    renewed.update(closed_at=now)
+    return len(ending)
 
 
 def detour() -> int:

@@ -13,6 +13,8 @@ class NewRow:
     provider: str
     credential: str
     channel_id: int | None
+    fallback_from: str = ""
+    """The provider of the channel that came first and cannot send now."""
     skipped: str = ""
     """Why the device gets nothing; empty for a message that is to be sent."""
 

@@ -40,15 +40,19 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         table, params = setwise.rows(
             {
                 "message_id": "uuid", "device_id": "text", "site_id": "text", "provider": "text", "credential": "text",
-                "channel_id": "bigint", "skipped": "text",
+                "channel_id": "bigint", "fallback_from": "text", "skipped": "text",
             },
-            [(n.message_id, n.device_id, n.site_id, n.provider, n.credential, n.channel_id, n.skipped) for n in new],
+            [
+                (row.message_id, row.device_id, row.site_id, row.provider, row.credential, row.channel_id,
+                 row.fallback_from, row.skipped)
+                for row in new
+            ],
         )  # fmt: skip
         return setwise.execute(
             f"""
-            INSERT INTO {LOG} (message_id, device_id, site_id, provider, credential, channel_id, status, error_code,
-                               job_id, priority, created_at, expires_at, next_attempt_at)
-            SELECT message_id, device_id, site_id, provider, credential, channel_id,
+            INSERT INTO {LOG} (message_id, device_id, site_id, provider, credential, channel_id, fallback_from, status,
+                               error_code, job_id, priority, created_at, expires_at, next_attempt_at)
+            SELECT message_id, device_id, site_id, provider, credential, channel_id, fallback_from,
                    CASE WHEN skipped = '' THEN 'pending' ELSE 'skipped' END, skipped,
                    %s, %s, %s, %s, CASE WHEN skipped = '' AND provider <> 'inbox' THEN %s END
             FROM {table} WHERE true
