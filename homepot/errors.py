@@ -33,7 +33,7 @@ class ClearErrors:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         if isinstance(error, OperationalError | InterfaceError):
-            log.warning("database away", extra={"why": type(error).__name__})
+            log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
             return database_away()
         if not _api(request) or isinstance(error, Http404):
             return None
