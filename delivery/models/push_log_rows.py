@@ -18,6 +18,11 @@ class NewRow:
     skipped: str = ""
     """Why the device gets nothing; empty for a message that is to be sent."""
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """As log lines name the message."""
+        return {"message_id": str(self.message_id), "device_id": self.device_id}
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -34,6 +39,12 @@ class Claimed:
     attempt_count: int
     created_at: datetime
     expires_at: datetime
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """As log lines name the message."""
+        return {"message_id": str(self.message_id), "device_id": self.device_id, "job_id": self.job_id}
+
     sent_at: datetime | None = None
     """Set where a channel before this one accepted it already, and no ack came."""
 

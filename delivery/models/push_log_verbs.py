@@ -265,21 +265,24 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             )
         ]
 
-    def mark_failed_by_device(self, refused: Sequence[Refused], *, now: datetime) -> int:
-        """Pending or sent -> failed, in the device's own words."""
+    def mark_failed_by_device(self, refused: Sequence[Refused], *, now: datetime) -> list[tuple[UUID, str | None]]:
+        """Pending or sent -> failed, in the device's own words. Returns (message_id, job_id) of the changed rows."""
         table, params = setwise.rows(
             {"message_id": "uuid", "device_id": "text", "code": "text", "detail": "text"},
             [(f.message_id, f.device_id, f.code[:100], f.detail[:500]) for f in refused],
         )
-        return setwise.execute(
+        changed = setwise.fetch(
             f"""
             UPDATE {LOG} AS m SET status = 'failed', error_code = r.code, error_message = r.detail,
                 acked_at = %s, next_attempt_at = NULL
             FROM {table} WHERE m.message_id = r.message_id AND m.device_id = r.device_id
                            AND m.status IN ('pending', 'sent')
+            {setwise.returning("m", "message_id", "job_id")}
             """,
             [now, *params],
+            ["uuid", "text"],
         )
+        return [(message_id, job_id) for message_id, job_id in changed]
 
     def hand_out(self, device_id: str, ids: Sequence[int], now: datetime) -> int:
         """Pending and unclaimed -> sent, because the device fetched it from its inbox."""
