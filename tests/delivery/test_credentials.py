@@ -205,7 +205,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ),
     ("web_push", {"private_key": "PRIVATE-KEY-TEXT", "subject": "mailto:ops@example.org"}),
     ("web_push", {"private_key": "-----BEGIN PRIVATE-KEY-TEXT", "subject": "nobody"}),
-    ("wns", {"client_id": 5, "client_secret": "client-secret-text", "tenant_id": "t"}),
+    ("wns", {"client_id": 5, "client_secret": "client-secret-text"}),
     ("mqtt", {"url": "mqtt://user:mqtt-password-text@broker", "window": "many"}),
     ("mqtt", {"url": "mqtt://user:mqtt-password-text@broker:port"}),
     ("mqtt", {"url": "mqtt://user:mqtt-password-text@broker/path"}),
