@@ -44,19 +44,23 @@ class Batch:
 
 def send_batch(provider: str) -> int:
     """Send what is most urgent on this provider, up to one batch; how many rows were claimed."""
-    return _send(provider, _claim_most_urgent)
+    most = int(settings.SEND_BATCH)
+    sent = _send(provider, _claim_most_urgent, most)
+    if sent >= most:
+        hints.wake_sender(provider)
+    return sent
 
 
 def send_alone(provider: str) -> int:
     """Send one row whose last holder died, with no other row at risk; then wake a worker for the next such row."""
-    sent = _send(provider, _claim_lost)
+    sent = _send(provider, _claim_lost, 1)
     if sent:
         hints.wake_sender_alone(provider)
     return sent
 
 
-def _send(name: str, claim: Any) -> int:
-    left = int(settings.SEND_BATCH)
+def _send(name: str, claim: Any, most: int) -> int:
+    left = most
     for credential, config in credentials.usable().get(name, {}).items():
         now, mono = clocks.db_now(), time.monotonic()
         may = gate.leave(name, credential, left, now, _own_limit(config))
@@ -73,9 +77,8 @@ def _send(name: str, claim: Any) -> int:
             _run(provider, Batch(rows, token, now, mono))
             left -= len(rows)
         if left <= 0:
-            hints.wake_sender(name)
             break
-    return int(settings.SEND_BATCH) - left
+    return most - left
 
 
 def _own_limit(config: Mapping[str, Any]) -> float | None:
@@ -117,6 +120,7 @@ def _run(provider: Provider, batch: Batch) -> None:
         while not ended:
             attempts, ended = _collect(came)
             results.write(attempts, batch.token)
+            _tell(attempts)
         future.result(timeout=1.0)
     finally:
         future.cancel()
@@ -138,6 +142,22 @@ def _collect(came: "SimpleQueue[Attempt | None]") -> tuple[list[Attempt], bool]:
             return attempts, True
         attempts.append(item)
     return attempts, False
+
+
+def _tell(attempts: Sequence[Attempt]) -> None:
+    """A line for each attempt, once it is committed."""
+    for attempt in attempts:
+        if attempt.outcome is not None:
+            log.info(
+                "attempt",
+                extra={
+                    **attempt.row.ids,
+                    "provider": attempt.row.provider,
+                    "outcome": attempt.outcome.kind.value,
+                    "code": attempt.outcome.code,
+                    "took_ms": attempt.took_ms,
+                },
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +229,7 @@ async def _send_all(
             if not draft.usable or caution.stops or started > last_start or draft.row.expires_at <= sent_at:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
-            outcome = await _try_once(provider, _message(draft, sent_at))
+            outcome = await _try_once(provider, draft, sent_at)
             caution.note(outcome)
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
         caution.nothing_left()
@@ -220,14 +240,14 @@ async def _send_all(
         came.put(None)
 
 
-async def _try_once(provider: Provider, message: Message) -> Outcome:
+async def _try_once(provider: Provider, draft: Draft, sent_at: datetime) -> Outcome:
     try:
-        return await asyncio.wait_for(provider.send_one(message), settings.SEND_DEADLINE_S)
+        return await asyncio.wait_for(provider.send_one(_message(draft, sent_at)), settings.SEND_DEADLINE_S)
     except TimeoutError:
         return no_answer("the provider did not answer in time")
     except Exception:
         log.exception(
             "a provider raised instead of returning an outcome",
-            extra={"provider": provider.name, "message_id": message.message_id, "device_id": message.device_id},
+            extra={"provider": provider.name, **draft.row.ids},
         )
         return Outcome(kind=OutcomeKind.RETRY, code="provider_bug")
