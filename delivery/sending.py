@@ -59,7 +59,7 @@ def _send(name: str, claim: Any) -> int:
     left = int(settings.SEND_BATCH)
     for credential, config in credentials.usable().get(name, {}).items():
         now, mono = clocks.db_now(), time.monotonic()
-        may = gate.leave(name, credential, left, now, _own_limit(config))
+        may = gate.leave(name, credential, left, now, own_limit(config))
         if not may.count:
             continue
         try:
@@ -78,7 +78,7 @@ def _send(name: str, claim: Any) -> int:
     return int(settings.SEND_BATCH) - left
 
 
-def _own_limit(config: Mapping[str, Any]) -> float | None:
+def own_limit(config: Mapping[str, Any]) -> float | None:
     """The credential's own limit in messages a second, where its settings name one."""
     return float(config["rate_per_s"]) if config.get("rate_per_s") else None
 
@@ -153,7 +153,8 @@ class Draft:
 
 
 def _drafts(batch: Batch) -> list[Draft]:
-    channels = Channel.objects.only("address", "environment", "state").in_bulk({row.channel_id for row in batch.rows})
+    with_owner = Channel.objects.select_related("device").only("address", "environment", "state", "device__device_id")
+    channels = with_owner.in_bulk({row.channel_id for row in batch.rows})
     jobs = {
         job.job_id: job
         for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
@@ -165,12 +166,17 @@ def _drafts(batch: Batch) -> list[Draft]:
             row=row,
             address=channels[row.channel_id].address,
             environment=channels[row.channel_id].environment,
-            usable=channels[row.channel_id].state == ChannelState.ACTIVE,
+            usable=_may_take(channels[row.channel_id], row),
             content=jobs[row.job_id].payload,
             collapse_key=jobs[row.job_id].collapse_key,
         )
         for row in batch.rows
     ]
+
+
+def _may_take(channel: Channel, row: Claimed) -> bool:
+    """A channel that moved to another device takes no message of the one before."""
+    return channel.state == ChannelState.ACTIVE and channel.device.device_id == row.device_id
 
 
 def _message(draft: Draft, sent_at: datetime) -> Message:
@@ -206,7 +212,7 @@ async def _send_all(
             if not draft.usable or started > last_start or draft.row.expires_at <= sent_at:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
-            outcome = await _try_once(provider, _message(draft, sent_at))
+            outcome = await try_once(provider, _message(draft, sent_at))
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
 
     try:
@@ -215,7 +221,7 @@ async def _send_all(
         came.put(None)
 
 
-async def _try_once(provider: Provider, message: Message) -> Outcome:
+async def try_once(provider: Provider, message: Message) -> Outcome:
     try:
         return await asyncio.wait_for(provider.send_one(message), settings.SEND_DEADLINE_S)
     except TimeoutError:
