@@ -1,0 +1,130 @@
+"""An address that changes hands takes no message along."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from delivery import channels, clocks, sending, sweeps
+from delivery.models import AuditLog, Channel, Device, PushNotificationLog
+from delivery.models.push_log import PAUSED_UNTIL
+from tests.delivery.rows import a_channel, a_device, claim, messages
+from tests.delivery.test_sending import Scripted, scripted
+
+pytestmark = pytest.mark.django_db(transaction=True)
+__all__ = ["scripted"]
+
+
+def move(row: PushNotificationLog) -> Device:
+    """The row's channel becomes that of a new device, whose caller manages both."""
+    channel = Channel.objects.get(pk=row.channel_id)
+    new_owner = a_device("the new owner")
+    made = channels.register(
+        new_owner,
+        channels.Registration(channel.provider, channel.address),
+        actor="person:test",
+        now=clocks.db_now(),
+        movable=Device.objects.all(),
+    )
+    assert isinstance(made, channels.Registered)
+    assert made.channel.device == new_owner
+    return new_owner
+
+
+def test_what_waits_goes_to_the_old_devices_next_channel(scripted: type[Scripted], broker: Redis) -> None:
+    [row] = messages()
+    second = a_channel(row.device, "mqtt", 1)
+
+    move(row)
+
+    row.refresh_from_db()
+    assert (row.status, row.provider, row.channel_id) == ("pending", "mqtt", second.pk)
+    assert (row.fallback_from, row.error_code, row.claim_token) == ("simulation", "channel_closed", None)
+    assert broker.llen("push.mqtt") == 1
+
+
+def test_what_waits_for_its_next_try_moves_too(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    PushNotificationLog.objects.update(next_attempt_at=clocks.db_now() + timedelta(seconds=100))
+    second = a_channel(row.device, "mqtt", 1)
+
+    move(row)
+
+    row.refresh_from_db()
+    assert row.channel_id == second.pk
+
+
+def test_without_another_channel_it_waits_in_the_old_devices_inbox(scripted: type[Scripted]) -> None:
+    [row] = messages()
+
+    move(row)
+
+    row.refresh_from_db()
+    assert (row.status, row.provider, row.channel_id) == ("pending", "inbox", None)
+
+
+def test_without_another_channel_and_a_key_it_has_failed(scripted: type[Scripted]) -> None:
+    [row] = messages(key="")
+
+    move(row)
+
+    row.refresh_from_db()
+    assert (row.status, row.error_code) == ("failed", "channel_closed")
+
+
+def test_messages_of_paused_jobs_stay_paused_and_never_reach_the_new_owner(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    PushNotificationLog.objects.update(next_attempt_at=PAUSED_UNTIL)
+
+    move(row)
+    PushNotificationLog.objects.filter(next_attempt_at=PAUSED_UNTIL).update(next_attempt_at=clocks.db_now())
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert (scripted.got, row.provider) == ([], "inbox")
+
+
+def test_what_a_worker_holds_is_left_to_it_and_never_reaches_the_new_owner(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    claim(token := uuid4())
+
+    move(row)
+    row.refresh_from_db()
+    held_by = row.claim_token
+    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    sweeps.release_lost()
+    sending.send_alone("simulation")
+
+    row.refresh_from_db()
+    assert held_by == token
+    assert (scripted.got, row.provider) == ([], "inbox")
+
+
+def test_the_devices_other_messages_are_left_alone(scripted: type[Scripted]) -> None:
+    first, second = messages(2)
+
+    move(first)
+    sending.send_batch("simulation")
+
+    second.refresh_from_db()
+    assert second.status == "sent"
+    assert [message.message_id for message in scripted.got] == [str(second.message_id)]
+
+
+def test_a_refused_registration_moves_no_message(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    channel = Channel.objects.get()
+
+    made = channels.register(
+        a_device("a stranger"),
+        channels.Registration(channel.provider, channel.address),
+        actor="person:test",
+        now=clocks.db_now(),
+        movable=Device.objects.none(),
+    )
+
+    row.refresh_from_db()
+    assert made is channels.NotRegistered.TAKEN
+    assert (row.provider, row.channel_id) == ("simulation", channel.pk)
+    assert not AuditLog.objects.exists()
