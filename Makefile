@@ -28,6 +28,10 @@ test: $(READY)  ## all tests on PostgreSQL, then all that touch the database aga
 	TEST_DATABASE=sqlite $(PYTHON) -m pytest || status=$$?; \
 	exit $$status
 
+.PHONY: test-long
+test-long: $(READY)  ## our encryption and tokens against Node.js libraries; needs node (20 or newer), npm and its registry
+	$(PYTHON) -m pytest -m long
+
 .PHONY: check
 check: export DEBUG = 1
 check: $(READY)  ## what a build machine checks besides the tests: format, lint, types, layers, documented settings
@@ -43,4 +47,4 @@ clean:  ## forget the demo: empties var/ (refused while it runs)
 
 .PHONY: help
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -4,6 +4,7 @@ An ack comes over HTTP or MQTT, alone or in batches, before or after our own `se
 one way in, and what it was called with is committed when it returns.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from delivery.models import Job, PushNotificationLog, Receipt, setwise
 from delivery.models.device import DEVICE_ID_PATTERN
 from delivery.models.push_log_rows import Arrived, Refused
 from delivery.models.receipt import NewReceipt, ReceiptStatus
+
+log = logging.getLogger(__name__)
 
 ARRIVED = frozenset({ReceiptStatus.DELIVERED, ReceiptStatus.OPENED, ReceiptStatus.CLICKED})
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -132,25 +135,33 @@ def record(proven: Sequence[ProvenAck]) -> None:
     if not known:
         return
     known.sort(key=lambda pair: pair[0])
-    setwise.again_on_deadlock(lambda: _write(known))
+    _tell(known, setwise.again_on_deadlock(lambda: _write(known)))
 
 
-def _write(known: Sequence[tuple[UUID, ProvenAck]]) -> None:
+def _tell(known: Sequence[tuple[UUID, ProvenAck]], changed: Mapping[UUID, str | None]) -> None:
+    """A line for each committed ack. Without a change (a replay, an unknown or foreign id) it knows no job."""
+    for key, item in known:
+        ids = {"message_id": str(key), "device_id": item.device_id, "job_id": changed.get(key)}
+        log.info("ack", extra={**ids, "status": str(item.ack.status), "changed": key in changed})
+
+
+def _write(known: Sequence[tuple[UUID, ProvenAck]]) -> dict[UUID, str | None]:
+    """The messages that changed, with their jobs."""
     with transaction.atomic():
         now = clocks.db_now()
-        late_jobs: set[str] = set()
+        changed: list[tuple[UUID, str | None, bool]] = []
         arrived = list(_arrived(known, now))
         if arrived:
             changed = PushNotificationLog.objects.mark_delivered(arrived, now=now)
-            late_jobs = {job_id for _, job_id, late in changed if late and job_id}
+        late_jobs = {job_id for _, job_id, late in changed if late and job_id}
         refused = list(_refused(known))
-        if refused:
-            PushNotificationLog.objects.mark_failed_by_device(refused, now=now)
+        failed = PushNotificationLog.objects.mark_failed_by_device(refused, now=now) if refused else []
         Receipt.objects.add(
             [NewReceipt(key, item.device_id, item.ack.status, item.ack.details) for key, item in known], now=now
         )
         if late_jobs:
             Job.objects.thaw(sorted(late_jobs))
+    return dict(failed) | {key: job_id for key, job_id, _ in changed}
 
 
 def _arrived(known: Sequence[tuple[UUID, ProvenAck]], now: datetime) -> Iterable[Arrived]:

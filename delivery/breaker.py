@@ -52,9 +52,9 @@ def climbing_rate_per_s(since_closed_s: float, full_per_s: float | None) -> floa
 
 
 class RetryBudget:
-    """Paces the repeats of failed attempts: a tenth of all attempts and one a second, per process.
+    """Paces the repeats of failed attempts: a tenth of all attempts and one a second, per credential and process.
 
-    A repeat is never refused, only put off: the budget says by how much.
+    A repeat is never refused, only put off: the budget says by how much. Only one that will happen is spent.
     """
 
     def __init__(self, *, share: float = 0.1, per_s: float = 1.0) -> None:
@@ -68,7 +68,12 @@ class RetryBudget:
         self._at_s = at_s
         self._saved = min(100.0, self._saved + passed_s * self._per_s + fresh_attempts * self._share)
 
+    def wait_s(self) -> float:
+        """The seconds by which the next repeat must be put off."""
+        return max(0.0, 1.0 - self._saved) / self._per_s
+
     def spend(self) -> float:
         """Take one repeat; the seconds by which it must be put off."""
+        wait_s = self.wait_s()
         self._saved -= 1.0
-        return max(0.0, -self._saved) / self._per_s
+        return wait_s

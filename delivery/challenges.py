@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from delivery import clocks, credentials, event_loop, gate, hints, sending
 from delivery.models import AddressChallenge, Channel
 from delivery.models.keys import key_hash, key_matches
-from delivery.outcomes import Outcome, OutcomeKind
+from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
 from delivery.providers.base import ConfigError, Message, Provider
 
@@ -126,7 +127,17 @@ def _take(due: Sequence[AddressChallenge], now: datetime) -> list[Push]:
 
 
 async def _try_all(provider: Provider, messages: Sequence[Message]) -> list[Outcome]:
-    return list(await asyncio.gather(*(sending.try_once(provider, message) for message in messages)))
+    return list(await asyncio.gather(*(_try_once(provider, message) for message in messages)))
+
+
+async def _try_once(provider: Provider, message: Message) -> Outcome:
+    try:
+        return await asyncio.wait_for(provider.send_one(message), settings.SEND_DEADLINE_S)
+    except TimeoutError:
+        return no_answer("the provider did not answer in time")
+    except Exception:
+        log.exception("a provider raised instead of returning an outcome", extra={"provider": provider.name})
+        return Outcome(kind=OutcomeKind.RETRY, code="provider_bug")
 
 
 def _message(push: Push, now: datetime) -> Message:

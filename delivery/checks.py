@@ -1,13 +1,14 @@
 """`manage.py check` names what a half-configured provider lacks, and what production must not go without."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
 
-from delivery import credentials
+from delivery import credential_expiry, credentials
 
 
 @checks.register("delivery")
@@ -30,6 +31,16 @@ def providers_are_complete(**_: Any) -> list[checks.CheckMessage]:
         for provider, named in credentials.configured().items()
         for name, config in named.items()
         if (why := credentials.what_is_missing(provider, name, config))
+    ]
+
+
+@checks.register("delivery")
+def credentials_last(**_: Any) -> list[checks.CheckMessage]:
+    """One that ends within 30 days, as far as its files say."""
+    now = datetime.now(UTC)
+    return [
+        checks.Warning(ending.text(now), hint="docs/credentials.md", id="delivery.W005")
+        for ending in credential_expiry.ending_soon(now)
     ]
 
 

@@ -88,10 +88,16 @@ def what_is_missing(provider: str, name: str, config: Mapping[str, Any]) -> str:
 
 def fingerprint(config: Mapping[str, Any]) -> object:
     """Changes when the settings change, or a file that they name."""
-    files = [
-        value for key, value in config.items() if isinstance(value, str) and (key.endswith("_file") or os.sep in value)
-    ]
-    return _settings_of(config), [_stamp(path) for path in files]
+    return _settings_of(config), [_stamp(path) for path in files(config).values()]
+
+
+def files(config: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that name a file, each with its path; a web push key may be given either way."""
+    return {
+        key: value
+        for key, value in config.items()
+        if isinstance(value, str) and (key.endswith("_file") or os.sep in value)
+    }
 
 
 def _settings_of(config: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 A chunk and the job's cursor are one transaction: killed anywhere and started again, it neither skips nor doubles.
 """
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -19,6 +20,8 @@ from delivery.models.keys import new_message_id
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import NewRow
 
+log = logging.getLogger(__name__)
+
 
 def fan_out_chunk() -> int:
     """Write the next chunk of the most urgent unfinished job; how many rows. Jobs in other hands are passed over."""
@@ -33,7 +36,8 @@ def fan_out_chunk() -> int:
         if len(devices) < settings.FANOUT_CHUNK:
             Job.objects.finish_fan_out(job.job_id, clocks.db_now())
         hints.wake_fanout()
-        return len(rows)
+    log.info("fanned out", extra={"job_id": job.job_id, "rows": len(rows)})
+    return len(rows)
 
 
 def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> list[NewRow]:
@@ -104,6 +108,7 @@ def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence
 
 
 def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[str, str]]) -> NewRow:
+    order = routing.in_order(ways, device.capabilities)
     way = routing.first_way(ways, device.capabilities, can_send)
     skipped = ""
     if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
@@ -117,5 +122,6 @@ def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[
         provider=way.provider if way else INBOX,
         credential=way.credential if way else "",
         channel_id=way.channel_id if way else None,
+        fallback_from=order[0].provider if order and way != order[0] and not skipped else "",
         skipped=skipped,
     )

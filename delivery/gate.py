@@ -19,11 +19,13 @@ log = logging.getLogger(__name__)
 
 LONG_CLOSED = timedelta(seconds=30)
 """A gate that has been closed for longer sends new messages to their next channel."""
+NOBODY_PROBES = timedelta(seconds=5)
+"""A gate whose wait ended this long ago without a probe has nothing behind it that could be one."""
 MISCONFIGURED_WAIT_S = 60.0
 SLOWEST_PER_S = 1.0
 FASTER_EVERY_S = 30.0
-UNLIMITED_PER_S = 10_000.0
-"""A slowed rate that has grown beyond this is no limit any more."""
+DOUBLINGS = 14
+"""A slowed rate that has doubled so often is no limit any more: even one a second is over 10,000 by then."""
 
 _windows: dict[tuple[str, str], breaker.FailureWindow] = {}
 _sent_rates: dict[tuple[str, str], tuple[float, int]] = {}
@@ -50,7 +52,7 @@ def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: 
             now=now, apart=timedelta(seconds=breaker.PROBE_APART_S)
         )
         return Pass(min(1, want), probe=True) if probing else Pass(0)
-    rate = _slowed(state, now) or full_per_s
+    rate = min((limit for limit in (_slowed(state, now), full_per_s) if limit is not None), default=None)
     if state.recovering_since is not None:
         rate = breaker.climbing_rate_per_s((now - state.recovering_since).total_seconds(), rate)
     return _within(provider, credential, want, rate)
@@ -62,8 +64,13 @@ def seen(provider: str, credential: str) -> ProviderState | None:
 
 
 def long_closed(now: datetime) -> frozenset[tuple[str, str]]:
-    """The credentials behind which nothing should be queued up any more."""
-    found = ProviderState.objects.filter(state__in=NOT_CLOSED, opened_at__lte=now - LONG_CLOSED)
+    """The credentials behind which nothing should be queued up any more.
+
+    Not those that nobody probes: only a message can find out that the provider is back.
+    """
+    found = ProviderState.objects.filter(
+        state__in=NOT_CLOSED, opened_at__lte=now - LONG_CLOSED, until__gt=now - NOBODY_PROBES
+    )
     return frozenset(found.values_list("provider", "credential"))
 
 
@@ -130,8 +137,8 @@ def _slowed(state: ProviderState, now: datetime) -> float | None:
     """The rate left after a throttle: it doubles every 30 s until it is no limit any more."""
     if state.rate_per_s is None or state.slowed_at is None:
         return state.rate_per_s
-    grown = state.rate_per_s * 2.0 ** ((now - state.slowed_at).total_seconds() / FASTER_EVERY_S)
-    return grown if grown < UNLIMITED_PER_S else None
+    doubled = (now - state.slowed_at).total_seconds() / FASTER_EVERY_S
+    return state.rate_per_s * 2.0**doubled if doubled < DOUBLINGS else None
 
 
 def _within(provider: str, credential: str, want: int, rate_per_s: float | None) -> Pass:

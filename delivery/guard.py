@@ -2,9 +2,11 @@
 
 An answer that an address is gone only parks its channel. The credential's window is judged after 20 sends or 60 s:
 a few dead addresses are disabled; where over a tenth of all sends met the same answer, the fault is more likely ours,
-so every parked channel is released, nothing is disabled, and a person is told.
+so every parked channel is released, nothing is disabled, and a person is told. Until a batch's first message is
+accepted few of its messages are in flight, so that such a fault is known after less than 50 of them.
 """
 
+import asyncio
 import logging
 from datetime import datetime, timedelta
 
@@ -14,6 +16,7 @@ from delivery import gate
 from delivery.models import Channel, ProviderState
 from delivery.models.alert import Alert
 from delivery.models.channel import ChannelState
+from delivery.outcomes import Outcome, OutcomeKind
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,34 @@ FEW = 2
 """So many dead addresses in a small window are no sign of a fault of ours, if others were accepted meanwhile."""
 PAUSE_S = 60.0
 ALERT = "guard_tripped"
+
+
+class Caution:
+    """For one batch: who may start before its first message is accepted, and when it is better to start no more."""
+
+    def __init__(self) -> None:
+        self._gone = 0
+        self._accepted = False
+        self._all_may_start = asyncio.Event()
+
+    async def turn(self, sender: int) -> None:
+        """The first few of the batch's senders start at once, the others after the first acceptance."""
+        if sender >= ENOUGH_SENDS:
+            await self._all_may_start.wait()
+
+    def note(self, outcome: Outcome) -> None:
+        self._gone += outcome.kind is OutcomeKind.ADDRESS_GONE
+        if outcome.kind is OutcomeKind.ACCEPTED:
+            self._accepted = True
+            self._all_may_start.set()
+
+    def nothing_left(self) -> None:
+        self._all_may_start.set()
+
+    @property
+    def stops(self) -> bool:
+        """Every address was called gone, and there were enough of them to judge."""
+        return not self._accepted and self._gone >= ENOUGH_SENDS
 
 
 def watch(provider: str, credential: str, gone: dict[int, str], *, sends: int, accepted: int, now: datetime) -> None:

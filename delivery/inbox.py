@@ -1,5 +1,6 @@
 """Every device's last channel: what waits for it, handed out when it asks."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,8 @@ from delivery.models import Job, PushNotificationLog, Status
 from delivery.models.push_log import PAUSED_UNTIL
 from delivery.priority import Priority
 from delivery.providers.base import Message, flat
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 50
 
@@ -43,6 +46,10 @@ def hand_out(device_id: str) -> list[Waiting]:
         if fresh:
             PushNotificationLog.objects.hand_out(device_id, fresh, now)
             rows = list(PushNotificationLog.objects.open().filter(pk__in=[row.pk for row in rows]).order_by("id"))
+    for row in rows:
+        if row.pk in fresh:
+            ids = {"message_id": str(row.message_id), "device_id": device_id, "job_id": row.job_id}
+            log.info("handed out", extra=ids)
     job_ids = {row.job_id for row in rows if row.job_id}
     payloads = dict(Job.objects.filter(job_id__in=job_ids).values_list("job_id", "payload"))
     return [_waiting(row, payloads.get(row.job_id or "", {}), now) for row in rows]

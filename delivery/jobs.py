@@ -6,6 +6,7 @@ are written by fanout.py, and nothing that happens to a broker or a worker can l
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ from delivery import clocks, fanout, hints, sizes
 from delivery.models import Device, Job, PushNotificationLog, Site, Status
 from delivery.models.job import JobStatus
 from delivery.priority import Priority
+
+log = logging.getLogger(__name__)
 
 PROGRESS_FRESH_S = 2
 PARTS = ("pending", "sent", "delivered", "late", "failed", "expired", "cancelled", "skipped")
@@ -82,6 +85,7 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
         with transaction.atomic():
             job = _create(order, idempotency_key, body_hash, clocks.db_now())
             hints.wake_fanout()
+        log.info("job accepted", extra={"job_id": job.job_id, "ordered_by": job.ordered_by})
         return job, True
     except IntegrityError:
         earlier = Job.objects.filter(ordered_by=order.ordered_by, idempotency_key=idempotency_key).first()
@@ -101,6 +105,8 @@ def accept_at_once(order: Order, devices: Sequence[Device], by: Mapping[int, int
         job = _create(order, None, "", now)
         rows = fanout.write_rows(job, devices, by)
         Job.objects.finish_fan_out(job.job_id, now)
+    for row in rows:
+        log.info("job accepted", extra={"job_id": job.job_id, "ordered_by": job.ordered_by, **row.ids})
     return {row.device_id: row.message_id for row in rows}
 
 

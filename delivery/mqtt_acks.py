@@ -159,7 +159,7 @@ class AckConsumer:
             return proven_ack(message.topic, bytes(message.payload))
         except (APIException, ValueError, WrongProof) as error:
             COUNT.labels("rejected").inc()
-            log.warning("an ack over MQTT was rejected: %s", error)
+            log.warning("an ack over MQTT was rejected: %s", error, extra={"device_id": _device_of(message.topic)})
             return None
 
     def _commit(self, client: Client, proven: Sequence[ProvenAck]) -> Sequence[ProvenAck]:
@@ -176,7 +176,8 @@ class AckConsumer:
                 if len(proven) > 1:
                     return [done for ack in proven for done in self._commit(client, [ack])]
                 COUNT.labels("failed").inc()
-                log.exception("an ack over MQTT could not be recorded", extra={"message_id": proven[0].ack.message_id})
+                ids = {"message_id": proven[0].ack.message_id, "device_id": proven[0].device_id}
+                log.exception("an ack over MQTT could not be recorded", extra=ids)
                 return []
             else:
                 COUNT.labels("recorded").inc(len(proven))
@@ -199,9 +200,13 @@ def proven_ack(topic: str, payload: bytes) -> ProvenAck:
     if not ack.ack_token:
         raise WrongProof("over MQTT an ack needs the ack_token from the message")
     proven = prove(ack, key_of=None)
-    if proven.device_id != topic.split("/")[1]:
+    if proven.device_id != _device_of(topic):
         raise WrongProof("the topic names another device")
     return proven
+
+
+def _device_of(topic: str) -> str:
+    return topic.split("/")[1]
 
 
 def by_device(proven: Sequence[ProvenAck]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,7 +30,7 @@ WAIT_BEHIND_GATE_S = 15.0
 
 CHANNEL_CLOSED = Outcome(kind=OutcomeKind.REJECTED, code="channel_closed", detail="the channel is not in use any more")
 
-_budget = breaker.RetryBudget()
+_budgets: defaultdict[tuple[str, str], breaker.RetryBudget] = defaultdict(breaker.RetryBudget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _write(attempts: Sequence[Attempt], token: UUID) -> None:
 
 def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
     steps = NextSteps()
-    _budget.earn(sum(attempt.row.attempt_count <= 1 for attempt in attempts), time.monotonic())
+    _earn(attempts)
     recipients = _recipients(
         {a.row.device_id for a in attempts if a.outcome is None or a.outcome.kind is not OutcomeKind.ACCEPTED}
     )
@@ -142,6 +143,14 @@ def _sent(attempt: Attempt, outcome: Outcome) -> Sent:
     return Sent(attempt.row.id, attempt.started_at, outcome.provider_message_id, outcome.code, hedge_at)
 
 
+def _earn(attempts: Sequence[Attempt]) -> None:
+    """First attempts pay for the repeats of their credential."""
+    fresh = Counter({(a.row.provider, a.row.credential): 0 for a in attempts})
+    fresh.update((a.row.provider, a.row.credential) for a in attempts if a.row.attempt_count <= 1)
+    for credential, count in fresh.items():
+        _budgets[credential].earn(count, time.monotonic())
+
+
 def _later(
     steps: NextSteps, row: Claimed, outcome: Outcome, recipients: Mapping[str, Recipient], now: datetime, floor_s: float
 ) -> None:
@@ -149,12 +158,15 @@ def _later(
     wait_s = backoff.retry_delay_s(
         row.attempt_count, base_s=settings.RETRY_BASE_S, cap_s=settings.RETRY_CAP_S, floor_s=floor_s
     )
-    if outcome.retry_after_s is None:
-        wait_s = max(wait_s, _budget.spend())
+    budget = _budgets[row.provider, row.credential] if outcome.retry_after_s is None else None
+    if budget is not None:
+        wait_s = max(wait_s, budget.wait_s())
     due_at = now + timedelta(seconds=wait_s)
     if row.attempt_count >= settings.MAX_ATTEMPTS or due_at >= row.expires_at:
         _next_channel(steps, row, outcome, recipients, now)
         return
+    if budget is not None:
+        budget.spend()
     steps.again.append(_stay(row, outcome, due_at, row.attempt_count))
 
 

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from delivery import ack_tokens, clocks, credentials, event_loop, gate, hints, results
+from delivery import ack_tokens, clocks, credentials, event_loop, gate, guard, hints, results
 from delivery.models import Channel, Job, PushNotificationLog
 from delivery.models.channel import ChannelState
 from delivery.models.push_log_rows import Claimed
@@ -44,19 +44,23 @@ class Batch:
 
 def send_batch(provider: str) -> int:
     """Send what is most urgent on this provider, up to one batch; how many rows were claimed."""
-    return _send(provider, _claim_most_urgent)
+    most = int(settings.SEND_BATCH)
+    sent = _send(provider, _claim_most_urgent, most)
+    if sent >= most:
+        hints.wake_sender(provider)
+    return sent
 
 
 def send_alone(provider: str) -> int:
     """Send one row whose last holder died, with no other row at risk; then wake a worker for the next such row."""
-    sent = _send(provider, _claim_lost)
+    sent = _send(provider, _claim_lost, 1)
     if sent:
         hints.wake_sender_alone(provider)
     return sent
 
 
-def _send(name: str, claim: Any) -> int:
-    left = int(settings.SEND_BATCH)
+def _send(name: str, claim: Any, most: int) -> int:
+    left = most
     for credential, config in credentials.usable().get(name, {}).items():
         now, mono = clocks.db_now(), time.monotonic()
         may = gate.leave(name, credential, left, now, own_limit(config))
@@ -73,9 +77,8 @@ def _send(name: str, claim: Any) -> int:
             _run(provider, Batch(rows, token, now, mono))
             left -= len(rows)
         if left <= 0:
-            hints.wake_sender(name)
             break
-    return int(settings.SEND_BATCH) - left
+    return most - left
 
 
 def own_limit(config: Mapping[str, Any]) -> float | None:
@@ -117,6 +120,7 @@ def _run(provider: Provider, batch: Batch) -> None:
         while not ended:
             attempts, ended = _collect(came)
             results.write(attempts, batch.token)
+            _tell(attempts)
         future.result(timeout=1.0)
     finally:
         future.cancel()
@@ -138,6 +142,22 @@ def _collect(came: "SimpleQueue[Attempt | None]") -> tuple[list[Attempt], bool]:
             return attempts, True
         attempts.append(item)
     return attempts, False
+
+
+def _tell(attempts: Sequence[Attempt]) -> None:
+    """A line for each attempt, once it is committed."""
+    for attempt in attempts:
+        if attempt.outcome is not None:
+            log.info(
+                "attempt",
+                extra={
+                    **attempt.row.ids,
+                    "provider": attempt.row.provider,
+                    "outcome": attempt.outcome.kind.value,
+                    "code": attempt.outcome.code,
+                    "took_ms": attempt.took_ms,
+                },
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,35 +220,40 @@ def _message(draft: Draft, sent_at: datetime) -> Message:
 async def _send_all(
     provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]"
 ) -> None:
-    """Keep up to a window of sends in flight; each result goes to `came`, and None after the last."""
+    """Keep up to a window of sends in flight, fewer until the first is accepted; each result goes to `came`, and None
+    after the last."""
     waiting = deque(drafts)
+    caution = guard.Caution()
     last_start = batch.claimed_mono + settings.BATCH_BUDGET_S * LAST_START_SHARE
 
-    async def sender() -> None:
+    async def sender(number: int) -> None:
+        await caution.turn(number)
         while waiting:
             draft = waiting.popleft()
             started = time.monotonic()
             sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
-            if not draft.usable or started > last_start or draft.row.expires_at <= sent_at:
+            if not draft.usable or caution.stops or started > last_start or draft.row.expires_at <= sent_at:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
-            outcome = await try_once(provider, _message(draft, sent_at))
+            outcome = await _try_once(provider, draft, sent_at)
+            caution.note(outcome)
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
+        caution.nothing_left()
 
     try:
-        await asyncio.gather(*(sender() for _ in range(min(settings.SEND_WINDOW, len(drafts)))))
+        await asyncio.gather(*(sender(number) for number in range(min(settings.SEND_WINDOW, len(drafts)))))
     finally:
         came.put(None)
 
 
-async def try_once(provider: Provider, message: Message) -> Outcome:
+async def _try_once(provider: Provider, draft: Draft, sent_at: datetime) -> Outcome:
     try:
-        return await asyncio.wait_for(provider.send_one(message), settings.SEND_DEADLINE_S)
+        return await asyncio.wait_for(provider.send_one(_message(draft, sent_at)), settings.SEND_DEADLINE_S)
     except TimeoutError:
         return no_answer("the provider did not answer in time")
     except Exception:
         log.exception(
             "a provider raised instead of returning an outcome",
-            extra={"provider": provider.name, "message_id": message.message_id, "device_id": message.device_id},
+            extra={"provider": provider.name, **draft.row.ids},
         )
         return Outcome(kind=OutcomeKind.RETRY, code="provider_bug")

@@ -1,5 +1,6 @@
 """Step 7: what time and accidents leave behind. Each sweep is safe to run twice, and twice at once."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -7,22 +8,31 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, credentials, gate, guard, hints, jobs, results
-from delivery.models import Channel, Job, PushNotificationLog, Status
+from delivery import clocks, credential_expiry, credentials, gate, guard, hints, jobs, results
+from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
+
+log = logging.getLogger(__name__)
 
 CHUNK = 2_000
 JOBS_AT_ONCE = 100
 HINTS_PER_PROCESS = 2
+EXPIRING = "credential_expiring"
 
 
 def expire() -> int:
     """End what nobody acked within its TTL."""
-    return _in_chunks(lambda: PushNotificationLog.objects.expire(clocks.db_now(), limit=CHUNK))
+    expired = _in_chunks(lambda: PushNotificationLog.objects.expire(clocks.db_now(), limit=CHUNK))
+    if expired:
+        log.info("expired", extra={"rows": expired})
+    return expired
 
 
 def release_lost() -> int:
     """Free the rows that dead workers hold."""
-    return _in_chunks(lambda: PushNotificationLog.objects.release_lost(clocks.db_now(), limit=CHUNK))
+    freed = _in_chunks(lambda: PushNotificationLog.objects.release_lost(clocks.db_now(), limit=CHUNK))
+    if freed:
+        log.warning("freed what dead workers held", extra={"rows": freed})
+    return freed
 
 
 def rehint() -> int:
@@ -59,7 +69,10 @@ def settle_jobs() -> int:
     for job_id in list(ended.values_list("job_id", flat=True)[:JOBS_AT_ONCE]):
         with transaction.atomic():
             Job.objects.select_for_update().get(job_id=job_id)
-            settled += Job.objects.complete(job_id, jobs.count(job_id), clocks.db_now())
+            completed = Job.objects.complete(job_id, jobs.count(job_id), clocks.db_now())
+        if completed:
+            log.info("job completed", extra={"job_id": job_id})
+        settled += completed
     return settled
 
 
@@ -78,6 +91,17 @@ def judge_overdue() -> int:
     """Decide about channels that were parked a minute ago."""
     with transaction.atomic():
         return guard.judge_overdue(clocks.db_now())
+
+
+def warn_of_expiring_credentials() -> int:
+    """An alert for each credential that ends within 30 days, closed when it is renewed or gone; how many end."""
+    now = clocks.db_now()
+    ending = credential_expiry.ending_soon(now)
+    for each in ending:
+        Alert.objects.open_or_repeat(EXPIRING, each.subject, each.text(now), now)
+    renewed = Alert.objects.filter(kind=EXPIRING, closed_at=None).exclude(subject__in=[each.subject for each in ending])
+    renewed.update(closed_at=now)
+    return len(ending)
 
 
 def detour() -> int:

@@ -73,6 +73,12 @@ def forget_idempotency_keys() -> int:
     return sweeps.forget_idempotency_keys()
 
 
+@shared_task(name="delivery.warn_of_expiring_credentials")
+def warn_of_expiring_credentials() -> int:
+    """Tell somebody about keys and certificates that end within 30 days."""
+    return sweeps.warn_of_expiring_credentials()
+
+
 @shared_task(name="delivery.judge_overdue")
 def judge_overdue() -> int:
     """Decide about channels that were parked a minute ago."""

@@ -13,7 +13,9 @@ from django.http.response import HttpResponseBase
 
 MASKED_KEYS = re.compile(r"(address|token|api_key|bootstrap_key|secret|password|authorization|cookie)", re.IGNORECASE)
 LONG_SECRET = re.compile(r"(?<=/messenger/devices/)(?!register$).+|[^/]{48,}")
-CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+:[^/@\s]+(?=@)")
+CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]+(?=@)")
+KEY_OR_ADDRESS = re.compile(r"\bhp[a-z]?_[\w-]{20,}|[\w%+-]{41,}", re.ASCII)
+"""In running text: a key of ours, or a run of characters longer than any id of ours, as tokens are."""
 
 
 def mask(value: str) -> str:
@@ -26,17 +28,19 @@ def mask_path(path: str) -> str:
     return LONG_SECRET.sub(lambda match: mask(match.group()), path)
 
 
+def mask_text(text: str) -> str:
+    """Text of any origin, an exception's for one, without what looks like a key or an address."""
+    return KEY_OR_ADDRESS.sub(lambda match: mask(match.group()), CREDENTIALS_IN_URL.sub("…", text))
+
+
 def _masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.pop("request", None)  # Django's own lines carry the whole of it
     if event.get("logger") == "django.request":
         event["event"] = mask_path(str(event["event"]))
-        event.pop("request", None)
     for key, value in event.items():
-        if not isinstance(value, str):
+        if not isinstance(value, str) or key == "logger" or key.endswith("_id"):
             continue
-        if MASKED_KEYS.search(key):
-            event[key] = mask(value)
-        elif key not in ("exception", "logger"):
-            event[key] = CREDENTIALS_IN_URL.sub("…", value)
+        event[key] = mask(value) if MASKED_KEYS.search(key) else mask_text(value)
     return event
 
 
@@ -78,6 +82,7 @@ def configure(level: str) -> None:
 
 
 log = structlog.get_logger("homepot.request")
+IDS = ("message_id", "device_id", "job_id")
 
 
 class RequestLog:
@@ -94,7 +99,14 @@ class RequestLog:
                 "request",
                 method=request.method,
                 path=mask_path(request.path),
+                **_named(request),
                 status=response.status_code,
                 took_ms=round((time.monotonic() - started) * 1000),
             )
         return response
+
+
+def _named(request: HttpRequest) -> dict[str, str]:
+    """What the address names."""
+    found = request.resolver_match.kwargs if request.resolver_match else {}
+    return {name: str(found[name]) for name in IDS if name in found}

@@ -210,6 +210,7 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.forget_idempotency_keys": 86_400.0,
         "delivery.rehint_challenges": 10.0,
         "delivery.forget_challenges": 86_400.0,
+        "delivery.warn_of_expiring_credentials": 86_400.0,
     }.items()
 }
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(BASE_DIR / "var" / "beat-schedule"))

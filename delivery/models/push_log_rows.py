@@ -13,8 +13,15 @@ class NewRow:
     provider: str
     credential: str
     channel_id: int | None
+    fallback_from: str = ""
+    """The provider of the channel that came first and cannot send now."""
     skipped: str = ""
     """Why the device gets nothing; empty for a message that is to be sent."""
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """As log lines name the message."""
+        return {"message_id": str(self.message_id), "device_id": self.device_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,12 @@ class Claimed:
     attempt_count: int
     created_at: datetime
     expires_at: datetime
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """As log lines name the message."""
+        return {"message_id": str(self.message_id), "device_id": self.device_id, "job_id": self.job_id}
+
     sent_at: datetime | None = None
     """Set where a channel before this one accepted it already, and no ack came."""
 

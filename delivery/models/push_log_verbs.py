@@ -40,15 +40,19 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         table, params = setwise.rows(
             {
                 "message_id": "uuid", "device_id": "text", "site_id": "text", "provider": "text", "credential": "text",
-                "channel_id": "bigint", "skipped": "text",
+                "channel_id": "bigint", "fallback_from": "text", "skipped": "text",
             },
-            [(n.message_id, n.device_id, n.site_id, n.provider, n.credential, n.channel_id, n.skipped) for n in new],
+            [
+                (row.message_id, row.device_id, row.site_id, row.provider, row.credential, row.channel_id,
+                 row.fallback_from, row.skipped)
+                for row in new
+            ],
         )  # fmt: skip
         return setwise.execute(
             f"""
-            INSERT INTO {LOG} (message_id, device_id, site_id, provider, credential, channel_id, status, error_code,
-                               job_id, priority, created_at, expires_at, next_attempt_at)
-            SELECT message_id, device_id, site_id, provider, credential, channel_id,
+            INSERT INTO {LOG} (message_id, device_id, site_id, provider, credential, channel_id, fallback_from, status,
+                               error_code, job_id, priority, created_at, expires_at, next_attempt_at)
+            SELECT message_id, device_id, site_id, provider, credential, channel_id, fallback_from,
                    CASE WHEN skipped = '' THEN 'pending' ELSE 'skipped' END, skipped,
                    %s, %s, %s, %s, CASE WHEN skipped = '' AND provider <> 'inbox' THEN %s END
             FROM {table} WHERE true
@@ -272,21 +276,24 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             )
         ]
 
-    def mark_failed_by_device(self, refused: Sequence[Refused], *, now: datetime) -> int:
-        """Pending or sent -> failed, in the device's own words."""
+    def mark_failed_by_device(self, refused: Sequence[Refused], *, now: datetime) -> list[tuple[UUID, str | None]]:
+        """Pending or sent -> failed, in the device's own words. Returns (message_id, job_id) of the changed rows."""
         table, params = setwise.rows(
             {"message_id": "uuid", "device_id": "text", "code": "text", "detail": "text"},
             [(f.message_id, f.device_id, f.code[:100], f.detail[:500]) for f in refused],
         )
-        return setwise.execute(
+        changed = setwise.fetch(
             f"""
             UPDATE {LOG} AS m SET status = 'failed', error_code = r.code, error_message = r.detail,
                 acked_at = %s, next_attempt_at = NULL
             FROM {table} WHERE m.message_id = r.message_id AND m.device_id = r.device_id
                            AND m.status IN ('pending', 'sent')
+            {setwise.returning("m", "message_id", "job_id")}
             """,
             [now, *params],
+            ["uuid", "text"],
         )
+        return [(message_id, job_id) for message_id, job_id in changed]
 
     def hand_out(self, device_id: str, ids: Sequence[int], now: datetime) -> int:
         """Pending and unclaimed -> sent, because the device fetched it from its inbox."""

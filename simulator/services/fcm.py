@@ -39,6 +39,9 @@ REGISTRATION_TOKEN = re.compile(r"[A-Za-z0-9_:.-]{8,4096}")
 DURATION = re.compile(r"(\d+(?:\.\d{1,9})?)s")
 RESERVED_KEYS = re.compile(r"from|message_type|google.*|gcm.*")
 
+DEVICE_QUOTA = "device message rate"
+"""Stands for QUOTA_EXCEEDED whose QuotaFailure speaks of one device."""
+
 STATUS_OF_CODE = {
     "UNREGISTERED": "NOT_FOUND",
     "SENDER_ID_MISMATCH": "PERMISSION_DENIED",
@@ -113,6 +116,8 @@ class EmulatedFcm(EmulatedService):
         return json_answer(200, {"name": accepted.provider_message_id})
 
     def refusal(self, status: int, reason: str, request: Request) -> Answer:
+        if reason == DEVICE_QUOTA:
+            return device_quota_exceeded()
         code = reason or DEFAULT_CODE.get(status, "UNSPECIFIED_ERROR")
         return error(status, code, f"Simulated {code}.")
 
@@ -120,7 +125,7 @@ class EmulatedFcm(EmulatedService):
         return error(404, "UNREGISTERED", "Requested entity was not found.")
 
     def quota_reason(self, by: str) -> str:
-        return "QUOTA_EXCEEDED"
+        return DEVICE_QUOTA if by == "address" else "QUOTA_EXCEEDED"
 
     def _account(self) -> dict[str, str]:
         """The service account of an earlier run, or a new one."""
@@ -223,6 +228,18 @@ def error(status: int, code: str, text: str) -> Answer:
     """Google's error envelope; FCM's own codes come as a detail of it."""
     details = [{"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}]
     return _envelope(status, STATUS_OF_CODE.get(code, code), text, details if code in OWN_CODES else [])
+
+
+def device_quota_exceeded() -> Answer:
+    """429 that is about one device; the QuotaFailure says so."""
+    details: list[dict[str, Any]] = [
+        {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "QUOTA_EXCEEDED"},
+        {
+            "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+            "violations": [{"subject": "device", "description": "Device message rate exceeded."}],
+        },
+    ]
+    return _envelope(429, "RESOURCE_EXHAUSTED", "Device message rate exceeded.", details)
 
 
 def bad_field(field: str, text: str) -> Answer:

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.test import Client
 
-from delivery import sending
+from delivery import credentials, sending
 from delivery.models import Alert, ProviderState, PushNotificationLog
 from simulator.services import EmulatedFcm, running
 from tests.delivery import services

@@ -6,8 +6,8 @@ import pytest
 from django.conf import LazySettings
 from redis import Redis
 
-from delivery import fanout, sweeps
-from delivery.models import Job, PushNotificationLog
+from delivery import clocks, fanout, gate, sweeps
+from delivery.models import Job, ProviderState, PushNotificationLog
 from delivery.priority import Priority
 from tests import races
 from tests.delivery.rows import a_channel, a_device, a_job
@@ -141,7 +141,34 @@ def test_a_provider_that_is_not_configured_here_is_passed_over() -> None:
 
     run_fanout()
 
-    assert PushNotificationLog.objects.get().provider == "mqtt"
+    row = PushNotificationLog.objects.get()
+    assert (row.provider, row.fallback_from) == ("mqtt", "wns")
+
+
+def test_a_provider_that_was_closed_for_long_is_passed_over_and_named() -> None:
+    device = a_device("till-1")
+    a_channel(device, "simulation", 0)
+    a_channel(device, "mqtt", 1)
+    long_ago = clocks.db_now() - gate.LONG_CLOSED
+    ProviderState.objects.create(provider="simulation", state="open", opened_at=long_ago, until=clocks.db_now())
+    a_job()
+
+    run_fanout()
+
+    row = PushNotificationLog.objects.get()
+    assert (row.provider, row.fallback_from) == ("mqtt", "simulation")
+
+
+def test_the_first_channel_that_a_device_declares_is_no_fallback() -> None:
+    device = a_device("till-1", capabilities={"mqtt_client_id": "till-1"})
+    a_channel(device, "fcm", 0)
+    a_channel(device, "mqtt", 1)
+    a_job()
+
+    run_fanout()
+
+    row = PushNotificationLog.objects.get()
+    assert (row.provider, row.fallback_from) == ("mqtt", "")
 
 
 def test_a_device_without_any_push_channel_has_its_inbox() -> None:

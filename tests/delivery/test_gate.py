@@ -30,6 +30,10 @@ def failures(count: int, retry_after_s: float | None = None) -> list[Outcome]:
     return [Outcome(kind=OutcomeKind.RETRY, code="503", retry_after_s=retry_after_s)] * count
 
 
+def throttled() -> Outcome:
+    return Outcome(kind=OutcomeKind.THROTTLED, code="429", retry_after_s=1)
+
+
 def learn(outcomes: list[Outcome]) -> None:
     gate.learn(*NAME, outcomes, clocks.db_now())
 
@@ -116,12 +120,25 @@ def test_our_own_mistake_pauses_the_credential_and_tells_somebody_once() -> None
 
 def test_a_throttle_slows_the_credential_and_wears_off() -> None:
     learn([accepted()] * 1000)
-    learn([Outcome(kind=OutcomeKind.THROTTLED, code="429", retry_after_s=1)])
+    learn([throttled()])
 
     slowed = state().rate_per_s
     assert slowed is not None
     assert leave(want=100_000).count <= slowed
     assert leave(want=5_000, later_s=600).count == 5_000
+
+
+def test_a_slowed_credential_grows_back_to_its_own_limit_and_no_further() -> None:
+    learn([accepted()] * 1000)
+    learn([throttled()])
+
+    assert leave(want=5_000, later_s=60, full_per_s=100).count == 100
+
+
+def test_a_throttle_of_yesterday_is_no_limit_any_more() -> None:
+    learn([throttled()])
+
+    assert leave(want=5_000, later_s=86_400).count == 5_000
 
 
 def test_the_bucket_is_shared_and_the_local_share_stands_in_for_it(settings: LazySettings) -> None:
@@ -146,6 +163,18 @@ def test_what_waits_for_long_behind_a_closed_gate_takes_its_next_channel() -> No
     without.refresh_from_db()
     assert (with_another.provider, with_another.channel_id) == ("mqtt", second.pk)
     assert (with_another.fallback_from, without.provider) == ("simulation", "simulation")
+
+
+def test_a_gate_that_nothing_waits_behind_takes_messages_again_so_that_one_finds_out() -> None:
+    learn(failures(10))
+    now = clocks.db_now()
+    ProviderState.objects.update(opened_at=now - timedelta(minutes=10), until=now - timedelta(seconds=1))
+    assert gate.long_closed(now) == {NAME}
+
+    ProviderState.objects.update(until=now - timedelta(seconds=6))
+
+    assert gate.long_closed(now) == frozenset()
+    assert leave().probe
 
 
 # --- the blast-radius guard

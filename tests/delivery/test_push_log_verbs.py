@@ -65,7 +65,8 @@ def do_ack(row: PushNotificationLog) -> int:
 
 
 def do_refuse(row: PushNotificationLog) -> int:
-    return LOG.mark_failed_by_device([Refused(row.message_id, row.device_id, "no_disk", "")], now=clocks.db_now())
+    refused = [Refused(row.message_id, row.device_id, "no_disk", "")]
+    return len(LOG.mark_failed_by_device(refused, now=clocks.db_now()))
 
 
 def do_hand_out(row: PushNotificationLog) -> int:

@@ -11,7 +11,7 @@ import pytest
 from django.conf import LazySettings
 from redis import Redis
 
-from delivery import acks, clocks, event_loop, results, sending, sweeps
+from delivery import acks, clocks, event_loop, gate, results, sending, sweeps
 from delivery.models import Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.priority import Priority
@@ -50,6 +50,14 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Scripted]]:
     event_loop.close()
     yield Scripted
     event_loop.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_learnt(broker: Redis) -> None:
+    """What a process knows of its credentials would outlive the rows of a test."""
+    results._budgets.clear()
+    gate._windows.clear()
+    gate._seen.clear()
 
 
 @pytest.fixture
@@ -137,6 +145,39 @@ def test_a_retry_waits_for_its_time_and_tells_why(scripted: type[Scripted]) -> N
     assert row.next_attempt_at >= before + timedelta(seconds=40)
     assert (attempt.push_id, attempt.outcome, attempt.code) == (row.pk, "retry", "503")
     assert sending.send_batch("simulation") == 0
+
+
+def fail_all(count: int, ttl_s: int, provider: str = "simulation") -> list[PushNotificationLog]:
+    """Messages whose first attempt fails, without a breaker between them."""
+    rows = messages(count, ttl_s=ttl_s, provider=provider)
+    wanted = {row.pk for row in rows}
+    token = uuid4()
+    taken = [row for row in claim(token, limit=1000, provider=provider) if row.id in wanted]
+    failed = [results.Attempt(row, outcome(OutcomeKind.RETRY, "503"), clocks.db_now(), 3) for row in taken]
+    results.write(failed, token)
+    return rows
+
+
+def waits_s(row: PushNotificationLog) -> float:
+    row.refresh_from_db()
+    assert row.next_attempt_at is not None
+    return (row.next_attempt_at - clocks.db_now()).total_seconds()
+
+
+def test_repeats_that_there_is_no_time_for_put_no_later_one_off() -> None:
+    fail_all(200, ttl_s=60)
+
+    [row] = fail_all(1, ttl_s=300)
+
+    assert waits_s(row) < 65
+
+
+def test_the_repeats_of_one_credential_put_none_of_another_off() -> None:
+    fail_all(200, ttl_s=300, provider="mqtt")
+
+    [row] = fail_all(1, ttl_s=300)
+
+    assert waits_s(row) < 3
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.ADDRESS_GONE, OutcomeKind.REJECTED])

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from structlog.stdlib import ProcessorFormatter
 
-from homepot.logs import mask_path
+from homepot.logs import mask_path, mask_text
 from tests import servers
 
 TOKEN = '{"endpoint":"https://push.example/wpush/v2/abc","keys":{"auth":"secret-auth","p256dh":"secret-point"}}'
@@ -58,3 +58,46 @@ def test_masks_keys_by_their_name(lines: Callable[[], list[dict[str, Any]]]) -> 
 
     [line] = lines()
     assert line["api_key"] == "hpd_0123…(24)"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("refused hpd_kq0aU35Asd8DYlbHF4Fhu3pPxpX4gi30fQfHdCICDCI", "refused hpd_kq0a…(47)"),
+        (f"no such token cX1:{'A' * 140}", "no such token cX1:AAAAAAAA…(140)"),
+        (f"https://db5.notify.windows.com/?token={'B' * 60}", "https://db5.notify.windows.com/?token=BBBBBBBB…(60)"),
+        ("redis://:secret@broker:6379/0 is away", "redis://…@broker:6379/0 is away"),
+        ("mqtt://homepot:secret@broker", "mqtt://…@broker"),
+        ("message 01a1fcfd-5b95-7768-9fb6-453bb1fc654f waits", "message 01a1fcfd-5b95-7768-9fb6-453bb1fc654f waits"),
+    ],
+)
+def test_masks_keys_and_addresses_in_running_text(text: str, shown: str) -> None:
+    assert mask_text(text) == shown
+
+
+def test_masks_what_an_exception_quotes(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    try:
+        raise ValueError(f"cannot send to {'C' * 64}")
+    except ValueError:
+        logging.getLogger("delivery").exception("a bug")
+
+    [line] = lines()
+    assert "ValueError: cannot send to CCCCCCCC…(64)" in line["exception"]
+
+
+def test_keeps_the_ids_that_lines_are_found_by(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    device_id = "till-" + "x" * 80
+
+    logging.getLogger("delivery").info("ack", extra={"device_id": device_id})
+
+    [line] = lines()
+    assert line["device_id"] == device_id
+
+
+def test_the_line_of_a_request_names_what_its_address_names(
+    client: Client, redis_server: servers.Redis, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    client.get("/api/v1/jobs/job-1234567890abcdef")
+
+    [line] = [line for line in lines() if line["logger"] == "homepot.request"]
+    assert line["job_id"] == "job-1234567890abcdef"

@@ -19,7 +19,8 @@ from tests.processes import Process, spawn
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
-FLEET = 12
+FLEET = 20
+PROVIDERS = {"fcm", "apns", "wns", "web_push", "mqtt", "simulation", "inbox"}
 SITES = 2
 REGISTERED_S = 60
 JOB_S = 60
@@ -85,6 +86,12 @@ def test_a_job_reaches_every_device_and_every_row_and_receipt_says_so(demo: Demo
         job_id,
     )
     assert sorted(receipt["push_id"] for receipt in receipts) == sorted(m["message_id"] for m in messages)
+
+
+def test_every_provider_delivers(demo: Demo) -> None:
+    delivered = demo.rows("SELECT DISTINCT provider FROM push_notification_logs WHERE status = 'delivered'")
+
+    assert {row["provider"] for row in delivered} == PROVIDERS
 
 
 def test_the_devices_count_what_the_record_says(demo: Demo) -> None:

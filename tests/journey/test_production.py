@@ -253,7 +253,8 @@ def test_the_hourly_numbers_equal_a_recount_of_all_that_happened(world: World, j
     assert sum(numbers["delivered"] for numbers in rollups(world.record).values()) >= MIXED
 
 
-COUNTED = ("ordered", "delivered", "late", "failed", "expired", "handed_over", "latency_sum_ms", "accepted")
+ENDS = ("delivered", "late", "failed", "expired", "cancelled", "skipped")
+COUNTED = ("ordered", *ENDS, "handed_over", "latency_sum_ms", "accepted")
 Numbers = dict[tuple[datetime, str, str], dict[str, Any]]
 """By hour, site and provider."""
 
@@ -274,7 +275,9 @@ def recount(record: Record) -> Numbers:
     for row in record.rows("SELECT * FROM push_notification_logs"):
         here = numbers[hour_of(row["created_at"]), row["site_id"], row["provider"]]
         here["ordered"] += 1
-        here["late" if row["status"] == "delivered" and row["expired_at"] else row["status"]] += 1
+        end = "late" if row["status"] == "delivered" and row["expired_at"] else row["status"]
+        if end in ENDS:
+            here[end] += 1
         here["handed_over"] += row["sent_at"] is not None or row["status"] == "delivered"
         if row["sent_at"] is not None:
             numbers[hour_of(row["sent_at"]), row["site_id"], row["provider"]]["accepted"] += 1

@@ -55,9 +55,10 @@ class Call:
 
 def every_call() -> list[Call]:
     [version] = [found for found in urls.urlpatterns if isinstance(found, URLResolver) and str(found.pattern) == "v1/"]
+    addresses: list[Any] = version.url_patterns
     return [
         Call(method, str(address.pattern), parts, DeviceKey in view.authentication_classes)
-        for address in version.url_patterns
+        for address in addresses
         if set(parts := tuple(address.pattern.converters)) - set(NO_OBJECTS)
         for view in [address.callback.view_class]
         for method in METHODS

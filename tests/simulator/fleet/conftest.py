@@ -1,7 +1,7 @@
 """What the fleet's tests stand on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -11,6 +11,7 @@ import pytest
 from simulator.fleet.network import NETWORKS
 from simulator.fleet.roster import Roster
 from simulator.fleet.server import Server
+from simulator.services import PushServices, running
 from tests.simulator.fleet.stand_in import StandIn
 
 IDEAL = NETWORKS["ideal"]
@@ -19,6 +20,18 @@ IDEAL = NETWORKS["ideal"]
 @pytest.fixture
 def roster(tmp_path: Path) -> Roster:
     return Roster(tmp_path / "fleet")
+
+
+@pytest.fixture(scope="session")
+def services_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the push services keep the keys that they made: making an RSA key takes longer than a test."""
+    return tmp_path_factory.mktemp("push-services")
+
+
+@pytest.fixture
+def services(services_home: Path) -> Iterator[PushServices]:
+    with running(PushServices(home=services_home)) as each:
+        yield each
 
 
 @asynccontextmanager

@@ -18,6 +18,8 @@ class StandIn:
     def __init__(self) -> None:
         self.devices: dict[str, dict[str, Any]] = {}
         self.channels: dict[str, str] = {}
+        self.registered: dict[tuple[str, str], dict[str, Any]] = {}
+        """What was said of each device's channel of each provider."""
         self.acks: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.inboxes: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -100,8 +102,10 @@ class StandIn:
     async def _channel(self, request: web.Request) -> web.Response:
         if self._device(request) is None:
             return refusal(401)
-        assert (await request.json())["address"]
+        said = await request.json()
+        assert said["address"]
         self.channels[request.match_info["id"]] = request.match_info["provider"]
+        self.registered[request.match_info["id"], request.match_info["provider"]] = said
         return web.json_response({}, status=201)
 
     async def _pending(self, request: web.Request) -> web.Response:

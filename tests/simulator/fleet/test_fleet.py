@@ -10,14 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiomqtt
 import pytest
 
+from simulator.fleet.device import PUSH_SERVICES
 from simulator.fleet.listening import Broker
 from simulator.fleet.plan import places, read_channels
+from simulator.services import PushServices
 from tests.processes import Process, spawn
 from tests.servers import Mqtt
+from tests.simulator.fleet import product
 from tests.simulator.fleet.conftest import until
 from tests.simulator.fleet.stand_in import API_KEY, BOOTSTRAP_KEY, StandIn
 
@@ -115,6 +119,28 @@ def test_devices_find_in_the_inbox_what_a_killed_broker_forgot(var: Path, option
         asyncio.run(run(broker))
 
     assert counts(var)["totals"] == {"received": LISTENING, "duplicates": 0, "acked": LISTENING}
+
+
+def test_each_push_service_hands_its_devices_their_messages(
+    var: Path, mqtt_broker: Mqtt, services: PushServices
+) -> None:
+    options = ["--channels", ",".join(PUSH_SERVICES), "--push-services", str(services.home)]
+
+    async def run() -> None:
+        async with StandIn() as stand_in:
+            with fleet(var, stand_in, mqtt_broker, *options) as process:
+                await until(lambda: "18 push services (18 online)" in process.output())
+                for service, config in product.credentials(services).items():
+                    registered = [said for (_, name), said in stand_in.registered.items() if name == service]
+                    messages = [product.message(said["address"], str(uuid4())) for said in registered]
+                    await product.send(config, service, messages)
+                await until(lambda: "acked 18, on their way 0" in process.output())
+                await asyncio.to_thread(process.stop)
+
+    asyncio.run(run())
+
+    assert counts(var)["totals"] == {"received": 18, "duplicates": 0, "acked": 18}
+    assert {numbers["acked"] for numbers in counts(var)["devices"].values()} == {1}
 
 
 def test_devices_beat_and_jobs_are_ordered(var: Path, mqtt_broker: Mqtt) -> None:

@@ -44,3 +44,10 @@ def test_reads_weights_of_channels() -> None:
 def test_refuses_channels_that_make_no_sense(text: str) -> None:
     with pytest.raises(ValueError):
         read_channels(text)
+
+
+def test_half_of_the_fcm_devices_have_a_fallback_and_no_others() -> None:
+    fleet = list(places(1_000, 10, {"fcm": 0.5, "apns": 0.5}, 0.5))
+
+    assert sum(place.mqtt_fallback for place in fleet) == pytest.approx(250, abs=10)
+    assert not any(place.mqtt_fallback for place in fleet if place.channel != "fcm")

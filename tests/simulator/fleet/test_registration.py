@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -11,6 +12,7 @@ from simulator.fleet.push_services import Addresses
 from simulator.fleet.registration import Registration
 from simulator.fleet.roster import Roster
 from simulator.fleet.server import Server
+from simulator.services import PushServices
 from tests.simulator.fleet.conftest import served
 from tests.simulator.fleet.stand_in import BOOTSTRAP_KEY, StandIn
 
@@ -34,6 +36,37 @@ def test_provisions_a_device_and_names_its_channel(roster: Roster) -> None:
     assert identity.registered
     assert stand_in.devices[identity.device_id]["device_name"] == "Till 1"
     assert stand_in.channels == {identity.device_id: "mqtt"}
+
+
+def test_names_the_fallback_of_a_device_behind_its_push_service(roster: Roster, services: PushServices) -> None:
+    async def run() -> tuple[Identity, StandIn]:
+        async with served() as (stand_in, server):
+            known_at = Addresses(services.home, Random(1))
+            enrolling = Registration(server, roster, known_at, BOOTSTRAP_KEY, check_known=True)
+            place = replace(TILL, channel="fcm", mqtt_fallback=True)
+            return await enrolling.enrol(place), stand_in
+
+    identity, stand_in = asyncio.run(run())
+
+    fcm = stand_in.registered[identity.device_id, "fcm"]
+    mqtt = stand_in.registered[identity.device_id, "mqtt"]
+    assert (fcm["rank"], fcm["capabilities"]) == (0, {"fcm_token": identity.address})
+    assert (mqtt["rank"], mqtt["address"]) == (1, identity.device_id)
+
+
+def test_keeps_its_address_for_the_next_run(roster: Roster, services: PushServices, tmp_path: Path) -> None:
+    async def run() -> tuple[Identity, Identity]:
+        async with served() as (_, server):
+            known_at = Addresses(services.home, Random(1))
+            place = replace(TILL, channel="web_push")
+            first = await Registration(server, roster, known_at, BOOTSTRAP_KEY, check_known=True).enrol(place)
+            second = await registration(server, Roster(tmp_path / "fleet")).enrol(place)
+            return first, second
+
+    first, second = asyncio.run(run())
+
+    assert first.address.startswith("{")
+    assert second == first
 
 
 def test_is_the_same_device_on_a_second_run(roster: Roster, tmp_path: Path) -> None:
