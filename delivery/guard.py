@@ -28,6 +28,9 @@ FEW = 2
 PAUSE_S = 60.0
 ALERT = "guard_tripped"
 
+_watching: set[tuple[str, str]] = set()
+"""Credentials whose window this process opened, or found open, and has not yet found closed."""
+
 
 class Caution:
     """For one batch: who may start before its first message is accepted, and when it is better to start no more."""
@@ -63,7 +66,9 @@ def watch(provider: str, credential: str, gone: dict[int, str], *, sends: int, a
     Runs inside the transaction that writes the results.
     """
     before = gate.seen(provider, credential)
-    if not gone and (before is None or before.window_from is None):
+    if gone or (before is not None and before.window_from is not None):
+        _watching.add((provider, credential))
+    if (provider, credential) not in _watching:
         return
     if gone:
         ProviderState.objects.of(provider, credential).open_window(now)
@@ -71,6 +76,7 @@ def watch(provider: str, credential: str, gone: dict[int, str], *, sends: int, a
             Channel.objects.park([channel_id], by=provider, code=code, now=now)
     state = ProviderState.objects.filter(provider=provider, credential=credential)
     if not state.count_in_window(sends=sends, accepted=accepted):
+        _watching.discard((provider, credential))
         return
     found = state.get()
     if found.window_from is not None and (found.window_sends >= ENOUGH_SENDS or now - found.window_from >= LONGEST):

@@ -24,6 +24,7 @@ def fresh(broker: object) -> None:
     gate._windows.clear()
     gate._seen.clear()
     gate._sent_rates.clear()
+    guard._watching.clear()
 
 
 def failures(count: int, retry_after_s: float | None = None) -> list[Outcome]:
@@ -293,6 +294,16 @@ def test_a_small_window_waits_for_its_minute() -> None:
 
     assert sweeps.judge_overdue() == 1
     assert states() == {"disabled"}
+
+
+def test_what_the_same_batch_accepts_after_a_dead_address_counts_in_its_window() -> None:
+    [dead] = channels(1)
+    now = clocks.db_now()
+    guard.watch(*NAME, {dead.pk: "UNREGISTERED"}, sends=1, accepted=0, now=now)
+
+    guard.watch(*NAME, {}, sends=5, accepted=5, now=now)
+
+    assert (state().window_sends, state().window_accepted) == (6, 5)
 
 
 def test_a_device_that_registered_again_after_its_address_went_keeps_its_channel() -> None:
