@@ -72,6 +72,11 @@ def seen(provider: str, credential: str) -> ProviderState | None:
     return _seen.get((provider, credential))
 
 
+def is_closed(provider: str, credential: str) -> bool:
+    """Whether only probes may be sent now."""
+    return ProviderState.objects.filter(provider=provider, credential=credential, state__in=NOT_CLOSED).exists()
+
+
 def long_closed(now: datetime) -> frozenset[tuple[str, str]]:
     """The credentials behind which nothing should be queued up any more.
 

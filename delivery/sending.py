@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -123,19 +124,29 @@ def _lease_end(now: datetime) -> datetime:
 
 
 def _run(provider: Provider, batch: Batch) -> None:
-    """Send the batch on the event loop; write results per 100, at the latest 200 ms after the first."""
+    """Send the batch on the event loop; write results per 100, at the latest 200 ms after the first.
+
+    No send starts once the gate has closed: what is left is given back.
+    """
     came: SimpleQueue[Attempt | None] = SimpleQueue()
     drafts = _drafts(batch)
-    future = event_loop.submit(_send_all(provider, drafts, batch, came))
+    closed = Event()
+    future = event_loop.submit(_send_all(provider, drafts, batch, came, closed))
     try:
         ended = False
         while not ended:
             attempts, ended = _collect(came)
             results.write(attempts, batch.token)
             _tell(attempts)
+            if _any_failed(attempts) and gate.is_closed(provider.name, batch.rows[0].credential):
+                closed.set()
         future.result(timeout=1.0)
     finally:
         future.cancel()
+
+
+def _any_failed(attempts: Sequence[Attempt]) -> bool:
+    return any(each.outcome is not None and each.outcome.kind is not OutcomeKind.ACCEPTED for each in attempts)
 
 
 def _collect(came: "SimpleQueue[Attempt | None]") -> tuple[list[Attempt], bool]:
@@ -230,7 +241,7 @@ def _message(draft: Draft, sent_at: datetime) -> Message:
 
 
 async def _send_all(
-    provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]"
+    provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]", closed: Event
 ) -> None:
     """Keep up to a window of sends in flight, fewer until the first is accepted; each result goes to `came`, and None
     after the last."""
@@ -244,7 +255,8 @@ async def _send_all(
             draft = waiting.popleft()
             started = time.monotonic()
             sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
-            if not draft.usable or caution.stops or started > last_start or draft.row.expires_at <= sent_at:
+            too_late = started > last_start or draft.row.expires_at <= sent_at
+            if not draft.usable or caution.stops or closed.is_set() or too_late:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, draft, sent_at)

@@ -1,5 +1,6 @@
 """A worker's batch: claim, send through a real provider on the process's own loop, write down what came."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ class Scripted(Provider):
     max_payload_bytes: ClassVar[int] = 4096
     answers: ClassVar[list[Any]] = []
     got: ClassVar[list[Message]] = []
+    takes_s: ClassVar[float] = 0.0
 
     @classmethod
     def from_config(cls, config: Any) -> "Scripted":
@@ -38,6 +40,7 @@ class Scripted(Provider):
 
     async def send_one(self, message: Message) -> Outcome:
         self.got.append(message)
+        await asyncio.sleep(self.takes_s)
         answer = self.answers.pop(0) if self.answers else accepted("p")
         if isinstance(answer, Exception):
             raise answer
@@ -345,6 +348,21 @@ def test_what_could_not_start_in_time_is_given_back_uncounted(scripted: type[Scr
 
     row.refresh_from_db()
     assert (row.status, row.attempt_count, row.claim_token, scripted.got) == ("pending", 0, None, [])
+
+
+def test_a_batch_sends_no_more_once_the_breaker_has_opened(
+    scripted: type[Scripted], settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SEND_WINDOW = 10
+    monkeypatch.setattr(scripted, "takes_s", 0.05)
+    messages(200)
+    scripted.answers = [outcome(OutcomeKind.RETRY, "503")] * 200
+
+    sending.send_batch("simulation")
+
+    given_back = PushNotificationLog.objects.filter(status="pending", attempt_count=0, claim_token=None)
+    assert len(scripted.got) <= 100
+    assert given_back.count() == 200 - len(scripted.got)
 
 
 def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
