@@ -64,7 +64,12 @@ def forget() -> None:
 
 
 def a_fleet(
-    service: EmulatedService, count: int, *, credential: str = "default", registered_at: datetime | None = None
+    service: EmulatedService,
+    count: int,
+    *,
+    credential: str = "default",
+    registered_at: datetime | None = None,
+    state: str = "active",
 ) -> list[Channel]:
     """Devices, each with a key and one channel of this service."""
     now = clocks.db_now()
@@ -83,6 +88,7 @@ def a_fleet(
                 address=address,
                 address_hash=address_hash(address),
                 registered_at=registered_at or now,
+                state=state,
             )
             for device, address in zip(devices, addresses, strict=True)
         ]
