@@ -79,8 +79,8 @@ def what_is_missing(provider: str, name: str, config: Mapping[str, Any]) -> str:
         get_push_provider(provider, config)
         why = ""
         _was_good[provider, name] = _settings_of(config)
-    except ConfigError as error:
-        why = str(error)
+    except Exception as error:  # noqa: BLE001  (a value of the wrong kind must not stop the other credentials)
+        why = str(error) if isinstance(error, ConfigError) else f"a setting has a wrong kind ({type(error).__name__})"
         log.error("credential not usable", extra={"provider": provider, "credential": name, "why": why})
     _verdicts[provider, name] = (state, why)
     return why

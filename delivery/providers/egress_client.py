@@ -9,7 +9,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
+from delivery.providers.base import ConfigError
 from delivery.providers.egress import Target, Unresolved, resolve
 from delivery.providers.http import Answer, Http, NoAnswer
 
@@ -42,6 +44,16 @@ class Egress:
         self._clock = clock
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._openings: dict[str, asyncio.Task[_Client]] = {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """With a credential's `ca_file`, if it has one; `ConfigError` where that cannot be used."""
+        ca_file = config.get("ca_file") or None
+        try:
+            Http(ca_file=ca_file)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"ca_file cannot be used: {error}") from error
+        return cls(ca_file=ca_file)
 
     async def post(self, target: Target, *, content: bytes, headers: Mapping[str, str]) -> Answer:
         """One try. Raises `Refused` before any connection is made, or `NoAnswer`."""

@@ -75,7 +75,7 @@ class WebPush(Provider):
         return cls(
             vapid=Vapid(read_key(config["private_key"]), read_subject(config["subject"])),
             allowed=rule(config, PUSH_SERVICES),
-            egress=Egress(ca_file=config.get("ca_file") or None),
+            egress=Egress.from_config(config),
         )
 
     @property

@@ -86,11 +86,11 @@ class Wns(Provider):
         Where wanted: `token_url`, `allowed_hosts`, `allow_origins`, `ca_file`.
         """
         url, form = token_request(config)
-        ca_file = config.get("ca_file") or None
+        egress = Egress.from_config(config)
         return cls(
-            token=WnsToken(http=Http(ca_file=ca_file, window=1), url=url, form=form),
+            token=WnsToken(http=Http(ca_file=config.get("ca_file") or None, window=1), url=url, form=form),
             allowed=rule(config, CHANNEL_HOSTS),
-            egress=Egress(ca_file=ca_file),
+            egress=egress,
         )
 
     def check_address(self, address: str, ask: Callable[[str], list[str]] = lookup) -> None:

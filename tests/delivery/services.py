@@ -3,20 +3,22 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import override_settings
 
-from delivery import credentials, event_loop, gate
-from delivery.models import Channel, Job, PushNotificationLog
-from delivery.models.keys import new_message_id
+from delivery import clocks, credentials, event_loop, gate
+from delivery.models import Channel, Device, Job, PushNotificationLog
+from delivery.models.channel import address_hash
+from delivery.models.device import Lifecycle
+from delivery.models.keys import key_hash, new_message_id
 from delivery.models.push_log_rows import NewRow
 from simulator.services.service import EmulatedService
 from simulator.services.tls import key_pem
-from tests.delivery.rows import a_channel, a_device, a_job
+from tests.delivery.rows import a_job
 
 
 def settings_of(service: EmulatedService) -> dict[str, Any]:
@@ -61,19 +63,30 @@ def forget() -> None:
         memory.clear()
 
 
-def a_fleet(service: EmulatedService, count: int, *, credential: str = "default", **fields: Any) -> list[Channel]:
+def a_fleet(
+    service: EmulatedService, count: int, *, credential: str = "default", registered_at: datetime | None = None
+) -> list[Channel]:
     """Devices, each with a key and one channel of this service."""
+    now = clocks.db_now()
     prefix = f"{service.name}-{credential}-{Channel.objects.count()}"
-    return [
-        a_channel(
-            a_device(f"{prefix}-{number}"),
-            service.name,
-            address=service.new_address(),
-            credential=credential,
-            **fields,
-        )
-        for number in range(count)
-    ]
+    names = [f"{prefix}-{number}" for number in range(count)]
+    devices = Device.objects.bulk_create(
+        [Device(device_id=name, name=name, lifecycle=Lifecycle.ACTIVE, key_hash=key_hash("key")) for name in names]
+    )
+    addresses = [service.new_address() for _ in devices]
+    return Channel.objects.bulk_create(
+        [
+            Channel(
+                device=device,
+                provider=service.name,
+                credential=credential,
+                address=address,
+                address_hash=address_hash(address),
+                registered_at=registered_at or now,
+            )
+            for device, address in zip(devices, addresses, strict=True)
+        ]
+    )
 
 
 def order(channels: list[Channel], **fields: Any) -> Job:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -18,6 +19,7 @@ from django.test import Client
 from delivery import credentials, sending
 from delivery.models import Alert, ProviderState, PushNotificationLog
 from simulator.services import EmulatedFcm, running
+from simulator.services.tls import key_pem
 from tests.delivery import services
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,7 +75,8 @@ def test_each_message_goes_with_its_channels_credential(file: Path, projects: tu
     of_kiosks = services.a_fleet(kiosks, 10, credential="kiosks")
     services.order([channel for pair in zip(of_tills, of_kiosks, strict=True) for channel in pair])
 
-    sending.send_batch("fcm")
+    while sending.send_batch("fcm"):
+        pass
 
     assert {each.address for each in tills.accepted()} == {channel.address for channel in of_tills}
     assert {each.address for each in kiosks.accepted()} == {channel.address for channel in of_kiosks}
@@ -193,8 +196,18 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("apns", {"key_file": "KEY", "key_id": "k", "team_id": "t", "topic": "x", "ca_file": "KEY"}),
     ("wns", {"client_id": "not-a-sid", "client_secret": "client-secret-text"}),
     ("wns", {"client_id": "c", "client_secret": "client-secret-text", "tenant_id": "a tenant"}),
+    (
+        "wns",
+        {"client_id": "ms-app://s", "client_secret": "client-secret-text", "ca_file": "/nowhere/ca.pem"},
+    ),
+    (
+        "wns",
+        {"client_id": "ms-app://s", "client_secret": "client-secret-text", "ca_file": "KEY"},
+    ),
     ("web_push", {"private_key": "PRIVATE-KEY-TEXT", "subject": "mailto:ops@example.org"}),
     ("web_push", {"private_key": "-----BEGIN PRIVATE-KEY-TEXT", "subject": "nobody"}),
+    ("wns", {"client_id": 5, "client_secret": "client-secret-text"}),
+    ("mqtt", {"url": "mqtt://user:mqtt-password-text@broker", "window": "many"}),
     ("mqtt", {"url": "mqtt://user:mqtt-password-text@broker:port"}),
     ("mqtt", {"url": "mqtt://user:mqtt-password-text@broker/path"}),
     ("mqtt", {"url": "https://user:mqtt-password-text@broker"}),
@@ -215,6 +228,14 @@ def test_a_broken_credential_is_named_without_its_secrets(
 
     assert f"The credential 'mine' of {provider} cannot be used" in said
     assert_no_secret(said + whole_log(caplog))
+
+
+@pytest.mark.parametrize("ca_file", ["/nowhere/ca.pem", __file__])
+def test_a_browsers_credential_without_a_usable_authority_is_named(ca_file: str) -> None:
+    key = key_pem(ec.generate_private_key(ec.SECP256R1())).decode()
+    config = {"private_key": key, "subject": "mailto:ops@example.org", "ca_file": ca_file}
+
+    assert "ca_file cannot be used" in credentials.what_is_missing("web_push", "mine", config)
 
 
 def test_a_file_with_a_mistake_in_a_secrets_line_is_named_without_the_secret(
