@@ -66,7 +66,7 @@ def _send(name: str, claim: Any, most: int) -> int:
     for credential in _by_urgency(name, list(configs)):
         config = configs[credential]
         now, mono = clocks.db_now(), time.monotonic()
-        may = gate.leave(name, credential, most, now, _own_limit(config))
+        may = gate.leave(name, credential, most, now, own_limit(config))
         if not may.count:
             continue
         try:
@@ -93,7 +93,7 @@ def _by_urgency(name: str, names: list[str]) -> list[str]:
     return sorted(names, key=lambda each: nothing_due if (found := most_urgent[each]) is None else found)
 
 
-def _own_limit(config: Mapping[str, Any]) -> float | None:
+def own_limit(config: Mapping[str, Any]) -> float | None:
     """The credential's own limit in messages a second, where its settings name one."""
     return float(config["rate_per_s"]) if config.get("rate_per_s") else None
 

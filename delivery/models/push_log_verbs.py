@@ -101,6 +101,17 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         )
         return [Claimed(*row) for row in sorted(found)]
 
+    def take(self, *, token: UUID, until: datetime) -> list[Claimed]:
+        """Those of these rows that are pending and unclaimed, due or not. No attempt is counted: none will be made."""
+        self.filter(status="pending", claim_token=None).update(claim_token=token, claimed_until=until)
+        return [
+            Claimed(
+                row.pk, row.message_id, row.device_id, row.job_id or "", row.channel_id or 0, row.provider,
+                row.credential, row.priority, row.attempt_count, row.created_at, row.expires_at, row.sent_at,
+            )
+            for row in self.filter(claim_token=token)
+        ]  # fmt: skip
+
     def give_back(self, ids: Sequence[int], *, token: UUID, due_at: datetime) -> int:
         """Rows that were claimed but never sent: due at `due_at`, and the attempt is not counted."""
         table, params = setwise.rows({"id": "bigint"}, [(row_id,) for row_id in ids])

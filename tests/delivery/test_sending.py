@@ -495,3 +495,14 @@ def test_a_priority_without_such_a_time_is_not_hedged(scripted: type[Scripted]) 
 
     row.refresh_from_db()
     assert (row.hedge_at, sweeps.hedge()) == (None, 0)
+
+
+def test_a_channel_that_moved_to_another_device_takes_no_message_of_the_one_before(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    Channel.objects.update(device=a_device("the new owner"))
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert scripted.got == []
+    assert (row.status, row.provider, row.channel_id) == ("pending", "inbox", None)
