@@ -8,8 +8,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, credential_expiry, credentials, gate, guard, hints, jobs, results
+from delivery import clocks, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
+from delivery.models.push_log import INBOX
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,10 @@ def warn_of_expiring_credentials() -> int:
 
 
 def detour() -> int:
-    """Move what waits behind a gate that has been closed for long to its next channel; how many rows moved."""
+    """Move what waits for a credential that is closed for long, or not there any more, to its next channel."""
     now = clocks.db_now()
-    return sum(_detour(provider, credential, now) for provider, credential in gate.long_closed(now))
+    gone = PushNotificationLog.objects.waited_for() - fanout.configured() - {(INBOX, "")}
+    return sum(_detour(provider, credential, now) for provider, credential in gate.long_closed(now) | gone)
 
 
 def hedge() -> int:
