@@ -1,7 +1,7 @@
 """Step 7: what time and accidents leave behind. Each sweep is safe to run twice, and twice at once."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 
 from delivery import clocks, credential_expiry, credentials, gate, guard, hints, jobs, results
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
+from delivery.providers import known_names
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,23 @@ def warn_of_expiring_credentials() -> int:
 
 
 def detour() -> int:
-    """Move what waits behind a gate that has been closed for long to its next channel; how many rows moved."""
+    """Move what waits behind a gate that has been closed for long, or for a credential that is not there any more, to
+    its next channel; how many rows moved."""
     now = clocks.db_now()
-    return sum(_detour(provider, credential, now) for provider, credential in gate.long_closed(now))
+    closed = gate.long_closed(now) | frozenset(_without_credential())
+    return sum(_detour(provider, credential, now) for provider, credential in closed)
+
+
+def _without_credential() -> Iterator[tuple[str, str]]:
+    """What open rows are to be sent with and cannot be. One step in the index for each credential in use."""
+    pending = PushNotificationLog.objects.filter(status=Status.PENDING).order_by("credential")
+    usable = credentials.usable()
+    for provider in known_names():
+        named = ""
+        while found := pending.filter(provider=provider, credential__gt=named).values_list("credential").first():
+            [named] = found
+            if named not in usable.get(provider, {}):
+                yield provider, named
 
 
 def hedge() -> int:
