@@ -153,14 +153,14 @@ def _write(known: Sequence[tuple[UUID, ProvenAck]]) -> dict[UUID, str | None]:
         arrived = list(_arrived(known, now))
         if arrived:
             changed = PushNotificationLog.objects.mark_delivered(arrived, now=now)
-        late_jobs = {job_id for _, job_id, late in changed if late and job_id}
+        to_recount = {job_id for _, job_id, recount in changed if recount and job_id}
         refused = list(_refused(known))
         failed = PushNotificationLog.objects.mark_failed_by_device(refused, now=now) if refused else []
         Receipt.objects.add(
             [NewReceipt(key, item.device_id, item.ack.status, item.ack.details) for key, item in known], now=now
         )
-        if late_jobs:
-            Job.objects.thaw(sorted(late_jobs))
+        if to_recount:
+            Job.objects.thaw(sorted(to_recount))
     return dict(failed) | {key: job_id for key, job_id, _ in changed}
 
 

@@ -1,24 +1,29 @@
 """How a device's addresses become channels, and whose an address is.
 
 An address belongs to one owner. From another owner it is refused without saying whose it is, unless the other device's
-key proves possession, or the caller manages both devices; then it moves, and the audit log says so.
+key or an answered challenge proves possession, or the caller manages both devices; then it moves, and the audit log
+says so. Messages never move with it.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
+from uuid import uuid4
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max, QuerySet
 
-from delivery.models import AuditLog, Channel, Device
+from delivery import results
+from delivery.models import AddressChallenge, AuditLog, Channel, Device, PushNotificationLog
 from delivery.models.channel import ChannelQuerySet, ChannelState, address_hash
+from delivery.models.push_log import PAUSED_UNTIL
 
 
 class NotRegistered(Enum):
-    TAKEN = "This address is registered already. Prove that it is yours: send the old device's id and key as `proof`"
+    TAKEN = "This address is registered already. If it is yours, prove it with the old device's id and key (`proof`)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +46,40 @@ class Registered:
 
 
 def register(
-    device: Device, new: Registration, *, actor: str, now: datetime, movable: QuerySet[Device]
+    device: Device,
+    new: Registration,
+    *,
+    actor: str,
+    now: datetime,
+    movable: QuerySet[Device],
+    answered: AddressChallenge | None = None,
 ) -> Registered | NotRegistered:
     """Make the address the device's channel of this provider. Again: the same channel, active and fresh.
 
-    `movable` holds the devices from which the address may be taken over besides those of the same owner.
+    `movable` holds the devices from which the address may be taken over besides those of the same owner; so may one
+    whose challenge the caller `answered`, while it is open. What waits for the device before stays that device's.
     """
     try:
         with transaction.atomic():
-            return _register(device, new, actor=actor, now=now, movable=movable)
+            return _register(device, new, actor, now, movable, answered)
     except IntegrityError:  # somebody registered the same address at the same moment: it is there now
         with transaction.atomic():
-            return _register(device, new, actor=actor, now=now, movable=movable)
+            return _register(device, new, actor, now, movable, answered)
 
 
 def _register(
-    device: Device, new: Registration, *, actor: str, now: datetime, movable: QuerySet[Device]
+    device: Device,
+    new: Registration,
+    actor: str,
+    now: datetime,
+    movable: QuerySet[Device],
+    answered: AddressChallenge | None,
 ) -> Registered | NotRegistered:
     Device.objects.select_for_update().get(pk=device.pk)
     channel = Channel.objects.select_for_update().of_address(new.provider, new.address).first()
-    if channel is not None and channel.device_id != device.pk:
-        if not _may_move(channel, device, movable):
+    before = channel.device if channel is not None and channel.device_id != device.pk else None
+    if channel is not None and before is not None:
+        if not _may_move(channel, device, movable) and not _is_proved(channel, answered, now):
             return NotRegistered.TAKEN
         AuditLog.note(actor, "moved an address", channel, str(channel.pk), to=device.device_id)
     replaced = _replace_others(device, new.provider, channel, now)
@@ -69,9 +87,8 @@ def _register(
     channel = channel or Channel(
         provider=new.provider, address=new.address, address_hash=address_hash(new.address), device=device
     )
-    moved = channel.device_id != device.pk
     channel.device = device
-    if new.rank is not None or created or moved:
+    if new.rank is not None or created or before is not None:
         channel.rank = new.rank if new.rank is not None else _rank(device, replaced)
     if new.credential is not None:
         channel.credential = new.credential
@@ -82,12 +99,33 @@ def _register(
     channel.state = ChannelState.ACTIVE
     channel.disabled_at, channel.disabled_by, channel.disabled_code = None, "", ""
     channel.save()
+    if before is not None:
+        AddressChallenge.objects.filter(channel=channel).spend(now)
+        _keep_messages(before, channel, now)
     return Registered(channel, created)
 
 
 def _may_move(channel: Channel, device: Device, movable: QuerySet[Device]) -> bool:
     same_person = device.owner_id is not None and channel.device.owner_id == device.owner_id
     return same_person or movable.filter(pk=channel.device_id).exists()
+
+
+def _is_proved(channel: Channel, answered: AddressChallenge | None, now: datetime) -> bool:
+    """Asked again under the channel's lock: once the address has moved, no challenge about it counts any more."""
+    return answered is not None and AddressChallenge.objects.open(now).filter(pk=answered.pk, channel=channel).exists()
+
+
+def _keep_messages(before: Device, channel: Channel, now: datetime) -> None:
+    """What waits on a channel that its device has lost: to the device's next channel, its inbox, or the end.
+
+    Rows that a worker holds, and those of paused jobs, take the same way when they are drafted (sending.py).
+    """
+    waiting = PushNotificationLog.objects.filter(device_id=before.device_id, channel=channel, expires_at__gt=now)
+    token = uuid4()
+    rows = waiting.exclude(next_attempt_at__gte=PAUSED_UNTIL).take(
+        token=token, until=now + timedelta(seconds=settings.LEASE_S)
+    )
+    results.write([results.Attempt(row, None, now, 0, channel_usable=False) for row in rows], token)
 
 
 def _replace_others(device: Device, provider: str, kept: Channel | None, now: datetime) -> Channel | None:

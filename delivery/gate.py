@@ -44,7 +44,7 @@ class Pass:
 def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: float | None = None) -> Pass:
     """How many of `want` messages may go now; `full_per_s` is the credential's own limit."""
     state = ProviderState.objects.filter(provider=provider, credential=credential).first()
-    _seen[provider, credential] = state
+    _see((provider, credential), state)
     if state is None:
         return _within(provider, credential, want, full_per_s)
     if state.state in NOT_CLOSED:
@@ -56,6 +56,15 @@ def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: 
     if state.recovering_since is not None:
         rate = breaker.climbing_rate_per_s((now - state.recovering_since).total_seconds(), rate)
     return _within(provider, credential, want, rate)
+
+
+def _see(key: tuple[str, str], state: ProviderState | None) -> None:
+    """Once a gate has opened again, whoever opened it, failures from before say nothing any more."""
+    before = _seen.get(key)
+    opened_at = state.recovering_since if state is not None else None
+    if opened_at is not None and (before is None or before.recovering_since != opened_at):
+        _windows.pop(key, None)
+    _seen[key] = state
 
 
 def seen(provider: str, credential: str) -> ProviderState | None:
@@ -100,9 +109,9 @@ def learn(provider: str, credential: str, outcomes: Sequence[Outcome], now: date
         wait_s = breaker.wait_s(0, asked_s)
         pause(provider, credential, why=_codes(failed), now=now, seconds=wait_s)
         log.warning("breaker opened", extra={"provider": provider, "credential": credential, "why": _codes(failed)})
+    _note_rate(key, len(outcomes))
     if throttled:
         _slow_down(key, throttled, now)
-    _note_rate(key, len(outcomes))
 
 
 def pause(provider: str, credential: str, *, why: str, now: datetime, seconds: float) -> None:
@@ -127,9 +136,9 @@ def _after_probe(
 
 
 def _slow_down(key: tuple[str, str], throttled: Sequence[Outcome], now: datetime) -> None:
-    """Half of what this process sends, for every process, and nothing at all for as long as the provider asked."""
-    seen_per_s = _rate(key) * settings.SEND_PROCESSES
-    ProviderState.objects.of(*key).slow_down(max(SLOWEST_PER_S, seen_per_s / 2), now)
+    """Half of what this process sends, for every process. The message itself waits for as long as it was told."""
+    rate_per_s = max(SLOWEST_PER_S, _rate(key) * settings.SEND_PROCESSES / 2)
+    ProviderState.objects.of(*key).slow_down(rate_per_s, now=now, keep_since=now - timedelta(seconds=FASTER_EVERY_S))
     log.warning("slowed down", extra={"provider": key[0], "credential": key[1], "why": _codes(throttled)})
 
 

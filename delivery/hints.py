@@ -31,6 +31,11 @@ def wake_sender_alone(provider: str) -> None:
     _on_commit("delivery.send_alone", f"push.{provider}", provider)
 
 
+def wake_challenger(provider: str) -> None:
+    """One worker of the provider pushes the challenges that are due."""
+    _on_commit("delivery.push_challenges", f"push.{provider}", provider)
+
+
 def wake_fanout() -> None:
     _on_commit("delivery.fan_out", "fanout")
 

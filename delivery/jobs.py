@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.core.cache import caches
@@ -21,6 +20,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from delivery import clocks, fanout, hints, sizes
 from delivery.models import Device, Job, PushNotificationLog, Site, Status
 from delivery.models.job import JobStatus
+from delivery.models.push_log_rows import NewRow
 from delivery.priority import Priority
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,10 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
         return _same(earlier, body_hash), False
 
 
-def accept_at_once(order: Order, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> dict[str, UUID]:
+def accept_at_once(order: Order, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> dict[str, NewRow]:
     """Commit an order for these few devices together with their messages, so that their ids are known now.
 
-    `by` names the channel (row id) to take first, by device (row id). Returns the message ids by `device_id`.
+    `by` names the channel (row id) to take first, by device (row id). Returns the messages by `device_id`.
     """
     _check_size(order, Device.objects.filter(pk__in=[device.pk for device in devices]))
     with transaction.atomic():
@@ -107,7 +107,7 @@ def accept_at_once(order: Order, devices: Sequence[Device], by: Mapping[int, int
         Job.objects.finish_fan_out(job.job_id, now)
     for row in rows:
         log.info("job accepted", extra={"job_id": job.job_id, "ordered_by": job.ordered_by, **row.ids})
-    return {row.device_id: row.message_id for row in rows}
+    return {row.device_id: row for row in rows}
 
 
 def _create(order: Order, idempotency_key: str | None, body_hash: str, now: datetime) -> Job:

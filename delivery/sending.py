@@ -6,6 +6,7 @@ slept too long or was overtaken by the device's ack changes nothing that is no l
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,7 @@ def send_batch(provider: str) -> int:
     """Send what is most urgent on this provider, up to one batch; how many rows were claimed."""
     most = int(settings.SEND_BATCH)
     sent = _send(provider, _claim_most_urgent, most)
-    if sent >= most:
+    if sent >= most or (sent and len(credentials.usable()[provider]) > 1):
         hints.wake_sender(provider)
     return sent
 
@@ -60,10 +61,12 @@ def send_alone(provider: str) -> int:
 
 
 def _send(name: str, claim: Any, most: int) -> int:
-    left = most
-    for credential, config in credentials.usable().get(name, {}).items():
+    """One task is one batch of one credential, so that its budget lies inside the task's limit."""
+    configs = credentials.usable().get(name, {})
+    for credential in _by_urgency(name, list(configs)):
+        config = configs[credential]
         now, mono = clocks.db_now(), time.monotonic()
-        may = gate.leave(name, credential, left, now, _own_limit(config))
+        may = gate.leave(name, credential, most, now, own_limit(config))
         if not may.count:
             continue
         try:
@@ -75,13 +78,22 @@ def _send(name: str, claim: Any, most: int) -> int:
         rows = claim(name, credential, may.count, token, now)
         if rows:
             _run(provider, Batch(rows, token, now, mono))
-            left -= len(rows)
-        if left <= 0:
-            break
-    return most - left
+            return len(rows)
+    return 0
 
 
-def _own_limit(config: Mapping[str, Any]) -> float | None:
+def _by_urgency(name: str, names: list[str]) -> list[str]:
+    """The provider's credentials, that with the most urgent due row first; of equals another one each time."""
+    if len(names) < 2:
+        return names
+    due = PushNotificationLog.objects.due(clocks.db_now()).filter(provider=name).order_by("priority")
+    most_urgent = {each: due.filter(credential=each).values_list("priority", flat=True).first() for each in names}
+    nothing_due = max(Priority) + 1
+    random.shuffle(names)
+    return sorted(names, key=lambda each: nothing_due if (found := most_urgent[each]) is None else found)
+
+
+def own_limit(config: Mapping[str, Any]) -> float | None:
     """The credential's own limit in messages a second, where its settings name one."""
     return float(config["rate_per_s"]) if config.get("rate_per_s") else None
 
@@ -173,7 +185,8 @@ class Draft:
 
 
 def _drafts(batch: Batch) -> list[Draft]:
-    channels = Channel.objects.only("address", "environment", "state").in_bulk({row.channel_id for row in batch.rows})
+    used = Channel.objects.select_related("device").only("address", "environment", "state", "device__device_id")
+    channels = used.in_bulk({row.channel_id for row in batch.rows})
     jobs = {
         job.job_id: job
         for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
@@ -185,12 +198,17 @@ def _drafts(batch: Batch) -> list[Draft]:
             row=row,
             address=channels[row.channel_id].address,
             environment=channels[row.channel_id].environment,
-            usable=channels[row.channel_id].state == ChannelState.ACTIVE,
+            usable=_carries(channels[row.channel_id], row),
             content=jobs[row.job_id].payload,
             collapse_key=jobs[row.job_id].collapse_key,
         )
         for row in batch.rows
     ]
+
+
+def _carries(channel: Channel, row: Claimed) -> bool:
+    """Not a closed channel, nor one whose address has moved to another device since."""
+    return channel.state == ChannelState.ACTIVE and channel.device.device_id == row.device_id
 
 
 def _message(draft: Draft, sent_at: datetime) -> Message:

@@ -4,7 +4,7 @@ from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
 
-from delivery import clocks, event_loop, fanout, heartbeats, sending, sweeps
+from delivery import challenges, clocks, event_loop, fanout, heartbeats, sending, sweeps
 
 
 @shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
@@ -95,6 +95,24 @@ def detour() -> int:
 def hedge() -> int:
     """Send what nobody acked in time on the next channel too."""
     return sweeps.hedge()
+
+
+@shared_task(name="delivery.push_challenges", soft_time_limit=settings.TASK_LIMIT_S)
+def push_challenges(provider: str) -> int:
+    """Push the codes that addresses are asked with."""
+    return challenges.push_due(provider)
+
+
+@shared_task(name="delivery.rehint_challenges")
+def rehint_challenges() -> int:
+    """Wake workers for challenges that are due."""
+    return challenges.rehint()
+
+
+@shared_task(name="delivery.forget_challenges")
+def forget_challenges() -> int:
+    """Delete challenges that ended a day ago."""
+    return challenges.forget()
 
 
 @worker_process_shutdown.connect

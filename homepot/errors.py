@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_S = 5
@@ -32,7 +33,7 @@ class ClearErrors:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         if isinstance(error, OperationalError | InterfaceError):
-            log.warning("database away", extra={"why": type(error).__name__})
+            log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
             return database_away()
         if not _api(request) or isinstance(error, Http404):
             return None
@@ -45,6 +46,7 @@ class ClearErrors:
         return server_error(request)
 
 
+@csrf_exempt
 def nowhere(request: HttpRequest, rest: str = "") -> HttpResponseBase:
     """An address under /api/ that leads nowhere."""
     return _json(404, "Not found")

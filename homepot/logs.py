@@ -38,10 +38,18 @@ def _masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
     if event.get("logger") == "django.request":
         event["event"] = mask_path(str(event["event"]))
     for key, value in event.items():
-        if not isinstance(value, str) or key == "logger" or key.endswith("_id"):
-            continue
-        event[key] = mask(value) if MASKED_KEYS.search(key) else mask_text(value)
+        event[key] = _clean(key, value)
     return event
+
+
+def _clean(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _clean(str(name), item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(key, item) for item in value]
+    if not isinstance(value, str) or key == "logger" or key.endswith("_id"):
+        return value
+    return mask(value) if MASKED_KEYS.search(key) else mask_text(value)
 
 
 def configure(level: str) -> None:

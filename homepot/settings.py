@@ -208,6 +208,8 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.close_silent_spans": 30.0,
         "delivery.archive_silent_channels": 86_400.0,
         "delivery.forget_idempotency_keys": 86_400.0,
+        "delivery.rehint_challenges": 10.0,
+        "delivery.forget_challenges": 86_400.0,
         "delivery.warn_of_expiring_credentials": 86_400.0,
     }.items()
 }

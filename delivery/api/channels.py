@@ -11,13 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import addresses, channels, clocks, credentials
-from delivery.api import answers, reach
+from delivery.api import answers, possession, reach
 from delivery.api.base import AnyView
 from delivery.api.callers import Caller, caller, device_of_key
 from delivery.api.errors import Unprocessable
 from delivery.api.fields import DeviceIdField, iso
+from delivery.api.possession import PossessionSerializer
 from delivery.api.refusals import not_registered
-from delivery.models import Channel, Device
+from delivery.models import AddressChallenge, Channel, Device
 from delivery.providers import canonical_name
 
 MAX_CAPABILITIES = 50
@@ -56,7 +57,7 @@ def _check_mqtt_client_id(client_id: Any) -> None:
         raise serializers.ValidationError(f"mqtt_client_id: {error}") from None
 
 
-class ChannelSerializer(serializers.Serializer[Any]):
+class ChannelSerializer(PossessionSerializer):
     address = serializers.CharField(max_length=addresses.MAX_ADDRESS_CHARS, trim_whitespace=False)
     rank = serializers.IntegerField(min_value=0, max_value=32_767, required=False, allow_null=True)
     environment = serializers.ChoiceField(["", "production", "sandbox"], required=False, default="")
@@ -69,7 +70,7 @@ class ChannelView(AnyView):
     """`PUT /api/v1/devices/{device_id}/channels/{provider}`: the device's address with this provider.
 
     The same address again updates its channel; another one replaces it. An address that another owner registered is
-    409, unless `proof` holds that device's id and key.
+    409 and offers a challenge, unless `proof` holds that device's id and key.
     """
 
     rate = "register"
@@ -109,7 +110,11 @@ class ChannelView(AnyView):
             credential=credential,
         )
         movable = _movable(who, said.get("proof"))
-        made = _register(device, new, said["capabilities"], who, movable)
+
+        def attempt(answered: AddressChallenge | None) -> channels.Registered | channels.NotRegistered:
+            return _register(device, new, said["capabilities"], who, movable, answered)
+
+        made = possession.register(self, who, new, said, attempt)
         return Response(as_json(made.channel), status=201 if made.created else 200)
 
 
@@ -154,12 +159,13 @@ def _register(
     capabilities: dict[str, Any],
     who: Caller,
     movable: QuerySet[Device],
-) -> channels.Registered:
+    answered: AddressChallenge | None,
+) -> channels.Registered | channels.NotRegistered:
     now = clocks.db_now()
     with transaction.atomic():
-        made = channels.register(device, new, actor=who.name, now=now, movable=movable)
+        made = channels.register(device, new, actor=who.name, now=now, movable=movable, answered=answered)
         if isinstance(made, channels.NotRegistered):
-            raise not_registered(made)
+            return made
         refusal = channels.declare(device, capabilities, actor=who.name, now=now, movable=movable)
         if refusal is not None:
             raise not_registered(refusal)

@@ -64,7 +64,7 @@ def _as_refusal(error: Exception) -> APIException | None:
         case PermissionDenied():
             return Forbidden("Not allowed")
         case OperationalError() | InterfaceError():
-            log.warning("database away", extra={"why": type(error).__name__})
+            log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
             return Unavailable("The database is away. Try again in a few seconds; nothing was changed.")
         case IntegrityError():
             log.warning("write conflict", extra={"why": str(error)[:200]})

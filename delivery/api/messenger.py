@@ -12,13 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import addresses, channels, clocks
-from delivery.api import answers
+from delivery.api import answers, possession
 from delivery.api.base import CallerView
 from delivery.api.callers import caller
 from delivery.api.errors import Unprocessable
 from delivery.api.fields import LineField, iso
-from delivery.api.refusals import not_registered
-from delivery.models import Channel, Device
+from delivery.api.possession import PossessionSerializer
+from delivery.models import AddressChallenge, Channel, Device
 from delivery.models.channel import address_hash
 from delivery.models.device import Lifecycle
 from delivery.providers import canonical_name
@@ -36,7 +36,7 @@ class PersonView(CallerView):
         return person
 
 
-class MessengerDeviceSerializer(serializers.Serializer[Any]):
+class MessengerDeviceSerializer(PossessionSerializer):
     device_token = serializers.CharField(max_length=addresses.MAX_ADDRESS_CHARS, trim_whitespace=False)
     platform = LineField(max_length=30)
     provider = LineField(max_length=20, required=False, allow_null=True)
@@ -63,14 +63,14 @@ class RegisterView(PersonView):
         said = given.validated_data
         new = _registration(said)
         known = channels.of_person(person).of_address(new.provider, new.address).usable().first()
-        with transaction.atomic():
-            device = known.device if known is not None else new_device(person)
-            describe(device, platform=said["platform"], name=said.get("device_name") or "")
-            made = channels.register(
-                device, new, actor=caller(request).name, now=clocks.db_now(), movable=Device.objects.none()
-            )
-            if isinstance(made, channels.NotRegistered):
-                raise not_registered(made)
+
+        def attempt(answered: AddressChallenge | None) -> channels.Registered | channels.NotRegistered:
+            with transaction.atomic():
+                device = known.device if known is not None else new_device(person)
+                describe(device, platform=said["platform"], name=said.get("device_name") or "")
+                return registered_or_undone(device, new, caller(request).name, answered)
+
+        made = possession.register(self, caller(request), new, said, attempt)
         answer = {
             "status": "registered" if known is None else "updated",
             "device_token_id": made.channel.pk,
@@ -95,6 +95,18 @@ def new_device(owner: User, device_id: str | None = None) -> Device:
     return Device.objects.create(
         device_id=device_id or f"own-{secrets.token_hex(8)}", owner=owner, lifecycle=Lifecycle.ACTIVE
     )
+
+
+def registered_or_undone(
+    device: Device, new: channels.Registration, actor: str, answered: AddressChallenge | None
+) -> channels.Registered | channels.NotRegistered:
+    """Register; where that is refused, the transaction around it leaves nothing: no device without its channel."""
+    made = channels.register(
+        device, new, actor=actor, now=clocks.db_now(), movable=Device.objects.none(), answered=answered
+    )
+    if isinstance(made, channels.NotRegistered):
+        transaction.set_rollback(True)
+    return made
 
 
 def describe(device: Device, *, platform: str, name: str) -> None:

@@ -61,7 +61,7 @@ class ProvisionView(ApiView):
                 os_details=said.get("os_details"),
                 source=said["provisioning_source"],
             ),
-            on_this_machine=settings.DEBUG and self.address() in LOOPBACK,
+            on_this_machine=settings.DEBUG and self.address() in LOOPBACK and "X-Forwarded-For" not in request.headers,
         )
         if isinstance(made, NotProvisioned):
             raise not_provisioned(made)

@@ -8,14 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import jobs
-from delivery.addresses import spelling
+from delivery.addresses import provider_names, spelling
 from delivery.api import reach, shapes
 from delivery.api.callers import caller
 from delivery.api.errors import Unprocessable
 from delivery.api.orders import MIB, SendingView, content, now_text
 from delivery.api.serializers import AgentPushSerializer, BulkSerializer, SendSerializer
 from delivery.models import Channel
-from delivery.models.channel import PROVIDER_CHOICES
 from delivery.priority import Priority
 from delivery.providers import canonical_name
 
@@ -44,15 +43,15 @@ class SendView(SendingView):
             priority=Priority.of(asked["priority"]),
             ttl_s=asked["ttl"],
         )
-        ids = jobs.accept_at_once(order, [device], {device.pk: channel.pk} if channel else None)
-        return Response(_sent(str(ids[device.device_id]), asked.get("platform", "")))
+        messages = jobs.accept_at_once(order, [device], {device.pk: channel.pk} if channel else None)
+        message = messages[device.device_id]
+        return Response(_sent(str(message.message_id), asked.get("platform") or message.provider))
 
     def channels(self, request: Request, platform: str, addresses: Sequence[str]) -> dict[str, Channel]:
         """The registered channels in the caller's reach, by address as it was given."""
         provider = canonical_name(platform)
-        if provider not in dict(PROVIDER_CHOICES):
-            known = ", ".join(name for name, _ in PROVIDER_CHOICES)
-            raise Unprocessable({"platform": [f"must be one of {known}"]})
+        if provider not in provider_names():
+            raise Unprocessable({"platform": [f"must be one of {', '.join(sorted(provider_names()))}"]})
         spelled = {address: spelling(provider, address) for address in addresses}
         found = (
             Channel.objects.usable()
@@ -78,7 +77,7 @@ class SendBulkView(SendView):
         addresses: list[str] = asked["device_tokens"]
         channels = self.channels(request, asked["platform"], addresses)
         devices = {channel.device.pk: channel.device for channel in channels.values()}
-        ids = {}
+        messages = {}
         if devices:
             order = self.order_for(
                 request,
@@ -88,7 +87,7 @@ class SendBulkView(SendView):
                 priority=Priority.of(asked["priority"]),
                 ttl_s=asked["ttl"],
             )
-            ids = jobs.accept_at_once(
+            messages = jobs.accept_at_once(
                 order, list(devices.values()), {channel.device.pk: channel.pk for channel in channels.values()}
             )
         results: list[dict[str, Any]] = []
@@ -97,7 +96,7 @@ class SendBulkView(SendView):
             if channel is None:
                 results.append({"index": index, "success": False, "code": "unknown_address"})
             else:
-                message_id = str(ids[channel.device.device_id])
+                message_id = str(messages[channel.device.device_id].message_id)
                 results.append({"index": index, "success": True, "message_id": message_id})
         accepted = sum(result["success"] for result in results)
         return Response(
@@ -131,7 +130,7 @@ class AgentPushView(SendingView):
             payload=content(shown),
             priority=Priority.of(asked["priority"]),
         )
-        message_id = str(jobs.accept_at_once(order, [device])[device.device_id])
+        message_id = str(jobs.accept_at_once(order, [device])[device.device_id].message_id)
         said = f"Push notification sent to {device.device_id}"
         return Response(
             {

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from delivery.models.channel import PROVIDER_CHOICES
+from delivery.addresses import provider_names
 from delivery.priority import PRIORITY_WORDS
 from delivery.providers import canonical_name
 
@@ -78,7 +78,7 @@ class ContentSerializer(Strict):
     def validate_platforms(self, platforms: dict[str, Any]) -> dict[str, Any]:
         """By provider, in the names of today."""
         named = {canonical_name(name): said for name, said in platforms.items()}
-        strange = sorted(set(named) - {name for name, _ in PROVIDER_CHOICES})
+        strange = sorted(set(named) - provider_names())
         if strange:
             raise serializers.ValidationError(f"no such provider: {', '.join(strange)[:200]}")
         return named

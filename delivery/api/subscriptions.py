@@ -10,19 +10,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import addresses, channels, clocks, credentials
-from delivery.api import answers
+from delivery.api import answers, possession
 from delivery.api.base import AnyView, ApiView
 from delivery.api.callers import Bearer, Caller, DeviceKey, SessionByOrigin, caller
 from delivery.api.errors import BadRequest, Unavailable
 from delivery.api.fields import DeviceIdField, LineField, SmallJson, iso
-from delivery.api.messenger import describe, new_device
-from delivery.api.refusals import not_registered
-from delivery.models import Device
+from delivery.api.messenger import describe, new_device, registered_or_undone
+from delivery.api.possession import PossessionSerializer
+from delivery.models import AddressChallenge, Device
 from delivery.providers import canonical_name, get_push_provider
 from delivery.providers.base import ConfigError
 
 
-class SubscribeSerializer(serializers.Serializer[Any]):
+class SubscribeSerializer(PossessionSerializer):
     platform = LineField(max_length=20)
     device_token = serializers.CharField(max_length=addresses.MAX_ADDRESS_CHARS, trim_whitespace=False)
     device_info = SmallJson(required=False, allow_null=True)
@@ -57,18 +57,19 @@ class SubscribeView(AnyView):
         given.is_valid(raise_exception=True)
         said = given.validated_data
         new = _registration(said["platform"], said["device_token"])
-        now = clocks.db_now()
-        with transaction.atomic():
-            device = _device(caller(request), said, new)
-            made = channels.register(device, new, actor=caller(request).name, now=now, movable=Device.objects.none())
-            if isinstance(made, channels.NotRegistered):
-                raise not_registered(made)
+        who = caller(request)
+
+        def attempt(answered: AddressChallenge | None) -> channels.Registered | channels.NotRegistered:
+            with transaction.atomic():
+                return registered_or_undone(_device(who, said, new), new, who.name, answered)
+
+        made = possession.register(self, who, new, said, attempt)
         answer = {
             "success": True,
             "message": "Subscription stored",
             "platform": said["platform"],
-            "device_id": device.device_id,
-            "timestamp": iso(now),
+            "device_id": made.channel.device.device_id,
+            "timestamp": iso(made.channel.registered_at),
         }
         return Response(answer, status=201)
 

@@ -37,6 +37,7 @@ RATES = {
     "default": Rate(per_credential=600, per_address=None),
     "anonymous": Rate(per_credential=None, per_address=600),
     "ack": Rate(per_credential=6_000, per_address=60_000),
+    "challenge": Rate(per_credential=10, per_address=60),
     "register": Rate(per_credential=60, per_address=600),
     "provision": Rate(per_credential=120, per_address=600),
     "sign_in": Rate(per_credential=20, per_address=120),

@@ -1,5 +1,6 @@
 """The record: one file per table, its facts and its verbs."""
 
+from delivery.models.address_challenge import AddressChallenge
 from delivery.models.alert import Alert
 from delivery.models.api_key import ApiKey
 from delivery.models.attempt import DeliveryAttempt
@@ -15,6 +16,7 @@ from delivery.models.site import Site
 from delivery.models.telemetry import TelemetryLog
 
 __all__ = [
+    "AddressChallenge",
     "Alert",
     "ApiKey",
     "AuditLog",

@@ -70,7 +70,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         )
 
     def thaw(self, job_ids: list[str]) -> int:
-        """A late ack changed a count: it is taken again. Waits for whoever is freezing it this moment."""
+        """A message that had ended arrived: the count is taken again. Waits for whoever is freezing it this moment."""
         return self.filter(job_id__in=job_ids).update(frozen_progress=None)
 
 

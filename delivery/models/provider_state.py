@@ -56,9 +56,11 @@ class ProviderStateQuerySet(models.QuerySet["ProviderState"]):
             changed_at=now,
         )
 
-    def slow_down(self, rate_per_s: float, now: datetime) -> int:
-        """Allow at most this rate; one that is lower already stays."""
-        return self.exclude(rate_per_s__lt=rate_per_s).update(rate_per_s=rate_per_s, slowed_at=now, changed_at=now)
+    def slow_down(self, rate_per_s: float, *, now: datetime, keep_since: datetime) -> int:
+        """Allow at most this rate; a lower one of after `keep_since` stays (an older one has grown by now)."""
+        return self.exclude(rate_per_s__lt=rate_per_s, slowed_at__gt=keep_since).update(
+            rate_per_s=rate_per_s, slowed_at=now, changed_at=now
+        )
 
     def open_window(self, now: datetime) -> int:
         """Begin to watch a credential, after an answer that an address is gone."""

@@ -101,6 +101,17 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         )
         return [Claimed(*row) for row in sorted(found)]
 
+    def take(self, *, token: UUID, until: datetime) -> list[Claimed]:
+        """Those of these rows that are pending and unclaimed, due or not. No attempt is counted: none will be made."""
+        self.filter(status="pending", claim_token=None).update(claim_token=token, claimed_until=until)
+        return [
+            Claimed(
+                row.pk, row.message_id, row.device_id, row.job_id or "", row.channel_id or 0, row.provider,
+                row.credential, row.priority, row.attempt_count, row.created_at, row.expires_at, row.sent_at,
+            )
+            for row in self.filter(claim_token=token)
+        ]  # fmt: skip
+
     def give_back(self, ids: Sequence[int], *, token: UUID, due_at: datetime) -> int:
         """Rows that were claimed but never sent: due at `due_at`, and the attempt is not counted."""
         table, params = setwise.rows({"id": "bigint"}, [(row_id,) for row_id in ids])
@@ -218,7 +229,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
     def mark_delivered(self, arrived: Sequence[Arrived], *, now: datetime) -> list[tuple[UUID, str | None, bool]]:
         """Anything but skipped -> delivered; late where the time was over. The first `received_at` wins.
 
-        Returns (message_id, job_id, late) of the rows that it changed; a replay changes none.
+        Returns (message_id, job_id, recount) of the rows that it changed; a replay changes none. `recount`: the row may
+        have ended before, so that its job's final count is wrong now. (Only rows that went wrong keep an error code.)
         """
         table, params = setwise.rows(
             {
@@ -236,8 +248,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
         skewed = f"({ahead} OR COALESCE({latency} < -{SKEW_MS}, false))"
         return [
-            (message_id, job_id, expired_at is not None)
-            for message_id, job_id, expired_at in setwise.fetch(
+            (message_id, job_id, expired_at is not None or error_code != "")
+            for message_id, job_id, expired_at, error_code in setwise.fetch(
                 f"""
                 UPDATE {LOG} AS m SET
                     status = 'delivered',
@@ -258,10 +270,10 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                   AND m.status <> 'skipped'
                   AND (m.status <> 'delivered' OR (r.opened_at IS NOT NULL AND m.opened_at IS NULL)
                        OR (r.clicked_at IS NOT NULL AND m.clicked_at IS NULL))
-                {setwise.returning("m", "message_id", "job_id", "expired_at")}
+                {setwise.returning("m", "message_id", "job_id", "expired_at", "error_code")}
                 """,
                 [now, now, now, now, *params],
-                ["uuid", "text", "timestamptz"],
+                ["uuid", "text", "timestamptz", "text"],
             )
         ]
 

@@ -102,6 +102,16 @@ def test_a_probe_that_is_answered_opens_the_gate_and_the_rate_climbs() -> None:
     assert leave(want=5_000, later_s=breaker.CLIMB_S + 1).count == 5_000
 
 
+def test_old_failures_do_not_close_a_gate_again_that_another_process_opened() -> None:
+    learn(failures(10))
+    ProviderState.objects.of(*NAME).close(clocks.db_now())
+    leave()
+
+    learn([accepted()] * 3 + failures(1))
+
+    assert state().state == "closed"
+
+
 def test_our_own_mistake_pauses_the_credential_and_tells_somebody_once() -> None:
     wrong = Outcome(kind=OutcomeKind.MISCONFIGURED, code="InvalidProviderToken", detail="wrong key")
 
@@ -139,6 +149,22 @@ def test_a_throttle_of_yesterday_is_no_limit_any_more() -> None:
     learn([throttled()])
 
     assert leave(want=5_000, later_s=86_400).count == 5_000
+
+
+def test_a_throttle_slows_again_after_an_earlier_one_wore_off() -> None:
+    learn([throttled()])
+    ProviderState.objects.update(slowed_at=clocks.db_now() - timedelta(days=1))
+
+    learn([accepted()] * 1000)
+    learn([throttled()])
+
+    assert leave(want=100_000).count < 1_100
+
+
+def test_a_throttle_halves_what_was_sent_and_does_not_stop_a_first_batch() -> None:
+    learn([accepted()] * 99 + [throttled()])
+
+    assert state().rate_per_s == pytest.approx(100, rel=0.1)
 
 
 def test_the_bucket_is_shared_and_the_local_share_stands_in_for_it(settings: LazySettings) -> None:

@@ -8,6 +8,8 @@ from rest_framework.test import APIClient
 
 from delivery import fanout, jobs
 from delivery.models import ApiKey, Job, PushNotificationLog
+from delivery.providers import BUILT_IN
+from delivery.providers.simulation import Simulation
 from tests import races
 from tests.delivery.rows import a_channel, a_device, a_site
 
@@ -202,6 +204,18 @@ def test_a_push_to_an_address_goes_to_its_device_by_that_channel(backend: APICli
     assert (answer.json()["message_id"], message.channel_id) == (str(message.message_id), second.pk)
 
 
+def test_a_push_to_a_device_says_by_which_provider_it_goes(backend: APIClient) -> None:
+    a_channel(a_device("till-1"), "mqtt", 0)
+    a_device("till-2")
+
+    said = [
+        backend.post("/api/v1/push/send", {"device_id": name, "title": "Hi", "body": "there"}).json()["platform"]
+        for name in ("till-1", "till-2")
+    ]
+
+    assert said == ["mqtt", "inbox"]
+
+
 def test_an_unknown_address_gets_nothing_and_is_named_so(backend: APIClient) -> None:
     answer = backend.post(
         "/api/v1/push/send", {"platform": "fcm_linux", "device_token": "stranger", "title": "Hi", "body": "there"}
@@ -210,6 +224,17 @@ def test_an_unknown_address_gets_nothing_and_is_named_so(backend: APIClient) -> 
     assert (answer.status_code, answer.json()["success"]) == (200, False)
     assert answer.json()["details"] == {"code": "unknown_address"}
     assert PushNotificationLog.objects.count() == 0
+
+
+def test_a_push_may_name_a_provider_from_another_package(backend: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BUILT_IN, "pager", Simulation)
+    a_channel(a_device("till-1"), "pager", address="pager-1")
+
+    answer = backend.post(
+        "/api/v1/push/send", {"platform": "pager", "device_token": "pager-1", "title": "Hi", "body": "there"}
+    )
+
+    assert (answer.status_code, answer.json()["success"]) == (200, True)
 
 
 def test_a_bulk_push_counts_accepted_orders(backend: APIClient) -> None:

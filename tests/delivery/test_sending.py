@@ -131,6 +131,40 @@ def test_a_critical_message_overtakes_what_was_ordered_before(
     assert broker.llen("push.simulation") == 1, "a full batch asks for the next one"
 
 
+def of_credential(name: str, rows: list[PushNotificationLog]) -> None:
+    PushNotificationLog.objects.filter(pk__in=[row.pk for row in rows]).update(credential=name)
+
+
+@pytest.fixture
+def two_credentials(scripted: type[Scripted], settings: LazySettings) -> None:
+    settings.PROVIDERS = {"simulation": {"default": {}, "other": {}}}
+
+
+def test_a_critical_message_overtakes_the_backlog_of_another_credential(
+    scripted: type[Scripted], two_credentials: None, settings: LazySettings
+) -> None:
+    settings.SEND_BATCH = 5
+    messages(20, priority=Priority.LOW)
+    urgent = messages(1, priority=Priority.CRITICAL, prefix="urgent")
+    of_credential("other", urgent)
+
+    sending.send_batch("simulation")
+
+    assert scripted.got[0].message_id == str(urgent[0].message_id)
+
+
+def test_a_task_is_one_batch_so_that_its_budget_is_inside_the_task_limit(
+    scripted: type[Scripted], two_credentials: None, broker: Redis
+) -> None:
+    messages(3)
+    of_credential("other", messages(3, prefix="other"))
+    broker.flushdb()
+
+    assert sending.send_batch("simulation") == 3
+    assert broker.llen("push.simulation") == 1, "the other credential's rows do not wait for the sweep"
+    assert sending.send_batch("simulation") == 3
+
+
 def test_a_retry_waits_for_its_time_and_tells_why(scripted: type[Scripted]) -> None:
     [row] = messages()
     scripted.answers = [outcome(OutcomeKind.RETRY, "503", retry_after_s=40)]
@@ -194,6 +228,17 @@ def test_a_channel_that_cannot_carry_it_hands_over_to_the_next(
     assert (row.provider, row.channel_id, row.status) == ("mqtt", second.pk, "pending")
     assert (row.fallback_from, row.attempt_count) == ("simulation", 0)
     assert broker.llen("push.mqtt") == 1
+
+
+def test_an_address_that_moved_to_another_device_gets_nothing_of_the_first(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    Channel.objects.filter(pk=channel_of(row).pk).update(device=a_device("somebody-else"))
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert scripted.got == []
+    assert (row.provider, row.status, row.error_code) == ("inbox", "pending", "channel_closed")
 
 
 def test_a_gone_address_is_parked_with_who_said_so(scripted: type[Scripted]) -> None:
@@ -370,6 +415,20 @@ def test_a_late_ack_thaws_the_count_of_a_completed_job(scripted: type[Scripted])
     assert (frozen(job)["late"], frozen(job)["expired"]) == (1, 0)
 
 
+def test_an_ack_of_a_failed_message_thaws_the_count_of_a_completed_job(scripted: type[Scripted]) -> None:
+    [row] = messages(key="")
+    scripted.answers = [outcome(OutcomeKind.REJECTED, "400")]
+    sending.send_batch("simulation")
+    sweeps.settle_jobs()
+
+    ack = acks.parse({"message_id": str(row.message_id), "device_id": row.device_id})
+    acks.record([acks.prove(ack, key_of=None)])
+    sweeps.settle_jobs()
+
+    job = Job.objects.get(job_id=row.job_id)
+    assert (frozen(job)["delivered"], frozen(job)["failed"]) == (1, 0)
+
+
 def test_channels_silent_for_90_days_are_put_away_and_others_are_not() -> None:
     now = clocks.db_now()
     old, fresh = now - timedelta(days=91), now - timedelta(days=89)
@@ -436,3 +495,14 @@ def test_a_priority_without_such_a_time_is_not_hedged(scripted: type[Scripted]) 
 
     row.refresh_from_db()
     assert (row.hedge_at, sweeps.hedge()) == (None, 0)
+
+
+def test_a_channel_that_moved_to_another_device_takes_no_message_of_the_one_before(scripted: type[Scripted]) -> None:
+    [row] = messages()
+    Channel.objects.update(device=a_device("the new owner"))
+
+    sending.send_batch("simulation")
+
+    row.refresh_from_db()
+    assert scripted.got == []
+    assert (row.status, row.provider, row.channel_id) == ("pending", "inbox", None)

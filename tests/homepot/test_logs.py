@@ -85,6 +85,13 @@ def test_masks_what_an_exception_quotes(lines: Callable[[], list[dict[str, Any]]
     assert "ValueError: cannot send to CCCCCCCC…(64)" in line["exception"]
 
 
+def test_masks_inside_what_a_line_carries(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    logging.getLogger("celery").error("a task failed", extra={"data": {"args": ["D" * 64], "api_key": "hpd_1"}})
+
+    [line] = lines()
+    assert line["data"] == {"args": ["DDDDDDDD…(64)"], "api_key": "…"}
+
+
 def test_keeps_the_ids_that_lines_are_found_by(lines: Callable[[], list[dict[str, Any]]]) -> None:
     device_id = "till-" + "x" * 80
 

@@ -67,6 +67,16 @@ def test_an_address_that_leads_nowhere_is_404_as_json(
     assert response.json() == {"detail": "Not found", "status_code": 404}
 
 
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_an_address_that_leads_nowhere_is_404_for_every_method(method: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+
+    response = getattr(client, method)("/api/v1/jobs/job-1/blow-up")
+
+    assert response.status_code == 404
+    assert response.json() == {"detail": "Not found", "status_code": 404}
+
+
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("address", ["/api/broken", "/api/v1/broken"])
 def test_a_bug_is_500_as_json_and_says_nothing_of_itself(

@@ -68,3 +68,13 @@ def test_leftovers_are_gone_after_they_were_stopped(sleeper: subprocess.Popen[by
     supervision.stop_leftovers(tmp_path)
 
     assert sleeper.poll() is not None
+
+
+@pytest.mark.parametrize("name", ["Procfile", "Procfile.dev"])
+def test_only_num_proxies_decides_whose_forwarded_addresses_are_believed(name: str) -> None:
+    """Else uvicorn believes every process of this machine, whatever NUM_PROXIES says."""
+    lines = (Path(supervision.__file__).parents[1] / name).read_text(encoding="utf-8").splitlines()
+
+    [web] = [line for line in lines if line.startswith("web: uvicorn ")]
+
+    assert "--no-proxy-headers" in web.split()

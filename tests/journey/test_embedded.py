@@ -19,7 +19,7 @@ from tests.processes import Process, spawn
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
-FLEET = 20
+FLEET = 24
 PROVIDERS = {"fcm", "apns", "wns", "web_push", "mqtt", "simulation", "inbox"}
 SITES = 2
 REGISTERED_S = 60

@@ -135,16 +135,17 @@ def test_the_emulator_key_opens_on_this_machine_while_debugging(
     assert response.status_code == status
 
 
+@pytest.mark.parametrize(("address", "forwarded"), [("192.0.2.1", "127.0.0.1"), ("127.0.0.1", "192.0.2.1")])
 def test_a_forwarded_address_does_not_stand_for_this_machine(
-    anybody: APIClient, site: Site, settings: Settings
+    anybody: APIClient, site: Site, settings: Settings, address: str, forwarded: str
 ) -> None:
     settings.DEBUG, settings.EMULATOR_BOOTSTRAP_KEY = True, "homepot-dev-emulator-key"
 
     response = anybody.post(
         URL,
         {"site_id": "berlin-1", "bootstrap_key": "homepot-dev-emulator-key"},
-        REMOTE_ADDR="192.0.2.1",
-        headers={"X-Forwarded-For": "127.0.0.1"},
+        REMOTE_ADDR=address,
+        headers={"X-Forwarded-For": forwarded},
     )
 
     assert response.status_code == 401
