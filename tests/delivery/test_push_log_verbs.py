@@ -87,7 +87,7 @@ def do_release(row: PushNotificationLog) -> int:
 
 
 def do_move(row: PushNotificationLog) -> int:
-    return LOG.move_waiting([again(row, clocks.db_now())])
+    return LOG.move_waiting([again(row, clocks.db_now())], seen_at=clocks.db_now())
 
 
 def do_hedge(row: PushNotificationLog) -> int:
