@@ -53,7 +53,7 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
     for device in devices:
         order = _in_order(device, ways[device.pk], (by or {}).get(device.pk))
         way = routing.first_way(order, can_send)
-        if way is None and not device.has_key:  # it cannot poll: what waits behind a closed gate may arrive yet
+        if way is None:  # all are closed: what waits behind the first of them may arrive yet
             way = routing.first_way(order, closed_too)
         rows.append(_row(device, order, way))
     PushNotificationLog.objects.insert_rows(

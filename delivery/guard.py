@@ -9,6 +9,7 @@ accepted few of its messages are in flight, so that such a fault is known after 
 import asyncio
 import logging
 from datetime import datetime, timedelta
+from weakref import WeakSet
 
 from django.db.models import Count
 
@@ -17,6 +18,7 @@ from delivery.models import Channel, ProviderState
 from delivery.models.alert import Alert
 from delivery.models.channel import ChannelState
 from delivery.outcomes import Outcome, OutcomeKind
+from delivery.providers.base import Provider
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +33,23 @@ ALERT = "guard_tripped"
 _watching: set[tuple[str, str]] = set()
 """Credentials whose window this process opened, or found open, and has not yet found closed."""
 
+_went_well: WeakSet[Provider] = WeakSet()
+"""The providers of this process whose last batch had a message accepted. Changed settings make another provider."""
+
 
 class Caution:
-    """For one batch: who may start before its first message is accepted, and when it is better to start no more."""
+    """For one batch: who may start before its first message is accepted, and when it is better to start no more.
 
-    def __init__(self) -> None:
+    After a batch that went well the next one of the same provider starts at full width.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
         self._gone = 0
         self._accepted = False
         self._all_may_start = asyncio.Event()
+        if provider in _went_well:
+            self._all_may_start.set()
 
     async def turn(self, sender: int) -> None:
         """The first few of the batch's senders start at once, the others after the first acceptance."""
@@ -47,17 +58,22 @@ class Caution:
 
     def note(self, outcome: Outcome) -> None:
         self._gone += outcome.kind is OutcomeKind.ADDRESS_GONE
-        if outcome.kind is OutcomeKind.ACCEPTED:
+        if outcome.kind is OutcomeKind.ACCEPTED and not self._accepted:
             self._accepted = True
             self._all_may_start.set()
-
-    def nothing_left(self) -> None:
-        self._all_may_start.set()
 
     @property
     def stops(self) -> bool:
         """Every address was called gone, and there were enough of them to judge."""
         return not self._accepted and self._gone >= ENOUGH_SENDS
+
+    def nothing_left(self) -> None:
+        """The batch is started, all of it."""
+        self._all_may_start.set()
+        if self._accepted:
+            _went_well.add(self._provider)
+        else:
+            _went_well.discard(self._provider)
 
 
 def watch(provider: str, credential: str, gone: dict[int, str], *, sends: int, accepted: int, now: datetime) -> None:

@@ -246,7 +246,7 @@ async def _send_all(
     """Keep up to a window of sends in flight, fewer until the first is accepted; each result goes to `came`, and None
     after the last."""
     waiting = deque(drafts)
-    caution = guard.Caution()
+    caution = guard.Caution(provider)
     last_start = batch.claimed_mono + settings.BATCH_BUDGET_S * LAST_START_SHARE
 
     async def sender(number: int) -> None:

@@ -1,5 +1,6 @@
 """A mistake of ours costs no device its address: real providers, on real sockets, against the emulated services."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,10 @@ from django.conf import LazySettings
 from django.db.models import F
 from rest_framework.test import APIClient
 
-from delivery import clocks, sending, sweeps
+from delivery import clocks, guard, sending, sweeps
 from delivery.models import Alert, ApiKey, Channel, Job, ProviderState, PushNotificationLog
+from delivery.outcomes import Outcome, OutcomeKind, accepted
+from delivery.providers.apns import Apns
 from simulator.services import EmulatedApns, EmulatedFcm, running
 from tests.delivery import services
 
@@ -119,6 +122,44 @@ def test_a_wrong_environment_is_noticed_within_50_sends_and_costs_no_channel(apn
     assert channel_states() == {"active"}
     assert Alert.objects.get().kind == "guard_tripped"
     assert len([row for row in rows("apns") if row.attempt_count == 0]) == 300 - sends, "the others wait, untried"
+
+
+def test_a_credential_that_becomes_wrong_is_noticed_within_50_sends_too(
+    apns: EmulatedApns, settings: LazySettings
+) -> None:
+    services.order(services.a_fleet(apns, 100))
+    send_all("apns")
+    good = apns.requests
+    apns.fails_with(400, "BadDeviceToken")
+    services.order(services.a_fleet(apns, 300))
+    settings.PROVIDERS = {"apns": {"default": {**services.settings_of(apns), "sandbox_url": "https://localhost:1"}}}
+
+    send_all("apns")
+
+    assert good == 100
+    assert 20 <= apns.requests - good <= 50
+    assert Channel.objects.filter(state="disabled").count() == 0
+
+
+def test_after_a_batch_that_went_well_the_next_one_starts_at_full_width(apns: EmulatedApns) -> None:
+    async def starts(provider: Apns) -> bool:
+        waiting = asyncio.ensure_future(guard.Caution(provider).turn(guard.ENOUGH_SENDS))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        return waiting.done() and not waiting.cancelled()
+
+    async def went(provider: Apns, outcome: Outcome) -> bool:
+        batch = guard.Caution(provider)
+        batch.note(outcome)
+        batch.nothing_left()
+        return await starts(provider)
+
+    provider = Apns.from_config(services.settings_of(apns))
+    gone = Outcome(kind=OutcomeKind.ADDRESS_GONE, code="BadDeviceToken")
+
+    assert not asyncio.run(starts(provider))
+    assert asyncio.run(went(provider, accepted()))
+    assert not asyncio.run(went(provider, gone))
 
 
 def test_a_wrong_environment_of_half_the_fleet_costs_no_channel(apns: EmulatedApns) -> None:

@@ -16,8 +16,8 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.test import Client
 
-from delivery import credentials, sending
-from delivery.models import Alert, ProviderState, PushNotificationLog
+from delivery import credentials, sending, sweeps
+from delivery.models import Alert, Channel, ProviderState, PushNotificationLog
 from simulator.services import EmulatedFcm, running
 from simulator.services.tls import key_pem
 from tests.delivery import services
@@ -93,6 +93,21 @@ def test_a_wrong_credential_is_named_and_the_others_send(file: Path, projects: t
     assert "The credential 'first' of pigeon cannot be used: unknown provider" in said
     assert "'tills'" not in said
     assert row.status == "sent"
+
+
+def test_what_waits_for_a_credential_that_is_gone_takes_its_next_channel(
+    file: Path, projects: tuple[EmulatedFcm, EmulatedFcm]
+) -> None:
+    [of_tills] = services.a_fleet(projects[0], 1, credential="tills")
+    [of_kiosks] = services.a_fleet(projects[1], 1, credential="kiosks")
+    services.order([of_tills, of_kiosks])
+    Channel.objects.filter(pk=of_kiosks.pk).update(device=of_tills.device, rank=1)
+    file.write_text(table("fcm.kiosks", services.settings_of(projects[1])))
+
+    moved = sweeps.detour()
+
+    row = PushNotificationLog.objects.get(device=of_tills.device)
+    assert (moved, row.credential, row.channel_id) == (1, "kiosks", of_kiosks.pk)
 
 
 @pytest.mark.parametrize(

@@ -187,17 +187,6 @@ def close_for_long(provider: str) -> None:
     ProviderState.objects.update(opened_at=now - gate.LONG_CLOSED)
 
 
-def test_a_device_that_cannot_poll_waits_for_a_closed_provider_rather_than_get_nothing() -> None:
-    a_channel(a_device(key=""))
-    close_for_long("simulation")
-    a_job()
-
-    fanout.fan_out_chunk()
-
-    row = PushNotificationLog.objects.get()
-    assert (row.status, row.provider) == ("pending", "simulation")
-
-
 def test_the_chosen_channel_comes_first_and_the_others_after_it() -> None:
     device = a_device()
     a_channel(device, "mqtt", 0)
@@ -209,3 +198,28 @@ def test_the_chosen_channel_comes_first_and_the_others_after_it() -> None:
     [closed_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
 
     assert (open_row.provider, closed_row.provider, closed_row.fallback_from) == ("simulation", "mqtt", "simulation")
+
+
+def test_a_provider_that_is_closed_for_long_is_passed_over() -> None:
+    device = a_device("till-1")
+    a_channel(device, "simulation", 0)
+    a_channel(device, "mqtt", 1)
+    close_for_long("simulation")
+    a_job()
+
+    run_fanout()
+
+    row = PushNotificationLog.objects.get()
+    assert (row.provider, row.fallback_from) == ("mqtt", "simulation")
+
+
+@pytest.mark.parametrize("key", ["key", ""])
+def test_where_all_ways_are_closed_the_message_waits_behind_the_first(key: str) -> None:
+    a_channel(a_device("till-1", key=key), "simulation", 0)
+    close_for_long("simulation")
+    a_job()
+
+    run_fanout()
+
+    row = PushNotificationLog.objects.get()
+    assert (row.provider, row.status, row.fallback_from) == ("simulation", "pending", "")
