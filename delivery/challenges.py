@@ -89,8 +89,13 @@ def answered(
 
 # --- In a worker of the provider
 def push_due(name: str) -> int:
-    """Push the challenges that wait for this provider; how many it took."""
-    return sum(_push_due(name, credential, config) for credential, config in credentials.usable().get(name, {}).items())
+    """Push what waits for one credential of this provider, then wake a worker for the next; how many were tried."""
+    for credential, config in credentials.usable().get(name, {}).items():
+        tried = _push_due(name, credential, config)
+        if tried:
+            hints.wake_challenger(name)
+            return tried
+    return 0
 
 
 def _push_due(name: str, credential: str, config: dict[str, Any]) -> int:
@@ -111,7 +116,7 @@ def _push_due(name: str, credential: str, config: dict[str, Any]) -> int:
     outcomes = event_loop.submit(_try_all(provider, [_message(push, now) for push in pushes])).result()
     _note(pushes, outcomes, now)
     gate.learn(name, credential, outcomes, now)
-    return sum(outcome.kind is OutcomeKind.ACCEPTED for outcome in outcomes)
+    return len(pushes)
 
 
 def _take(due: Sequence[AddressChallenge], now: datetime) -> list[Push]:

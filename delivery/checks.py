@@ -62,6 +62,14 @@ def production_is_closed(**_: Any) -> Sequence[checks.CheckMessage]:
         found.append(
             checks.Warning("Simulated deliveries are allowed", hint="Unset ALLOW_SIMULATION", id="delivery.W003")
         )
+    if not settings.CACHE_URL:
+        found.append(
+            checks.Warning(
+                "Rate limits are counted by each process for itself: together they allow a multiple",
+                hint="CACHE_URL",
+                id="delivery.W006",
+            )
+        )
     if settings.ACK_KEYS == [settings.SECRET_KEY]:
         found.append(
             checks.Warning(

@@ -48,8 +48,10 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
     if not devices:
         return []
     ways = usable_ways([device.pk for device in devices])
-    can_send = available()
-    rows = [_row(device, _preferring((by or {}).get(device.pk), ways[device.pk]), can_send) for device in devices]
+    open_now, usable = available(), _usable()
+    rows = [
+        _row(device, _preferring((by or {}).get(device.pk), ways[device.pk]), open_now, usable) for device in devices
+    ]
     PushNotificationLog.objects.insert_rows(
         rows,
         job_id=job.job_id,
@@ -76,8 +78,11 @@ def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way
 
 def available() -> frozenset[tuple[str, str]]:
     """Every (provider, credential) that can be used here and has not been closed for long."""
-    can_send = {(provider, name) for provider, named in credentials.usable().items() for name in named}
-    return frozenset(can_send - gate.long_closed(clocks.db_now()))
+    return _usable() - gate.long_closed(clocks.db_now())
+
+
+def _usable() -> frozenset[tuple[str, str]]:
+    return frozenset((provider, name) for provider, named in credentials.usable().items() for name in named)
 
 
 def targeted(target: Mapping[str, Any], reach: Sequence[str] | None) -> QuerySet[Device]:
@@ -107,9 +112,15 @@ def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence
     return [way for way in ways if way.channel_id == channel_id] or ways
 
 
-def _row(device: Device, ways: Sequence[routing.Way], can_send: frozenset[tuple[str, str]]) -> NewRow:
+def _row(
+    device: Device,
+    ways: Sequence[routing.Way],
+    open_now: frozenset[tuple[str, str]],
+    usable: frozenset[tuple[str, str]],
+) -> NewRow:
+    """On the first way that is open; where all are closed it waits behind the first of them."""
     order = routing.in_order(ways, device.capabilities)
-    way = routing.first_way(ways, device.capabilities, can_send)
+    way = routing.first_way(ways, device.capabilities, open_now) or routing.first_way(ways, device.capabilities, usable)
     skipped = ""
     if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
         skipped = f"device_{device.lifecycle}"

@@ -1,24 +1,19 @@
 """Devices, with their channels; their keys are given out here and never shown again."""
 
-from datetime import timedelta
-
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import DateTimeField, F, QuerySet, Value
+from django.db.models import DateTimeField, QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from delivery import clocks
-from delivery.admin.base import RecordAdmin, one
+from delivery import clocks, registration
+from delivery.admin.base import RecordAdmin, actor, one
 from delivery.admin.channels import ChannelInline
 from delivery.admin.looks import NOTHING, masked, moment
 from delivery.models import Device
 from delivery.models.device import Lifecycle
-from delivery.models.keys import key_hash, new_key
-
-OLD_KEY_FOR = timedelta(hours=24)
 
 
 @admin.register(Device)
@@ -114,26 +109,17 @@ class DeviceAdmin(RecordAdmin[Device]):
         if device is None or device.lifecycle == Lifecycle.RETIRED:
             self.message_user(request, "Choose one device that is not retired.", messages.WARNING)
             return None
-        key = new_key()
-        with transaction.atomic():
-            Device.objects.filter(pk=device.pk).update(
-                previous_key_hash=F("key_hash"),
-                previous_key_until=clocks.db_now() + OLD_KEY_FOR,
-                key_hash=key_hash(key),
-                key_used_at=None,
-            )
-            self.note(request, "issued key", device)
+        key = registration.issue_key(device, actor=actor(request), now=clocks.db_now())
         hint = f"Sent as X-API-Key beside X-Device-ID: {device.device_id}."
         return self.show_key(request, whose=f"Key of {device}", key=key, hint=hint)
 
     @admin.action(permissions=["change"], description="Revoke the keys (at once, the old one too)")
     def revoke_key(self, request: HttpRequest, chosen: QuerySet[Device]) -> None:
+        devices = list(chosen.exclude(key_hash="", previous_key_hash=""))
         with transaction.atomic():
-            for device in chosen.exclude(key_hash="", previous_key_hash=""):
-                self.note(request, "revoked key", device)
-            revoked = Device.objects.filter(pk__in=chosen.values("pk")).exclude(key_hash="", previous_key_hash="")
-            count = revoked.update(key_hash="", previous_key_hash="", previous_key_until=None)
-        self.message_user(request, f"{count} devices have no key any more.", messages.SUCCESS)
+            for device in devices:
+                registration.revoke_keys(device, actor=actor(request))
+        self.message_user(request, f"{len(devices)} devices have no key any more.", messages.SUCCESS)
 
     @admin.action(permissions=["change"], description="Suspend (no messages, its calls are refused)")
     def suspend(self, request: HttpRequest, chosen: QuerySet[Device]) -> None:

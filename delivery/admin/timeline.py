@@ -70,7 +70,7 @@ def _before_the_device(push: PushNotificationLog) -> Iterator[Step]:
 
 
 def push_code(push: PushNotificationLog) -> str:
-    return push.error_code if push.status == "sent" else ""
+    return push.accepted_code
 
 
 def _attempt(attempt: DeliveryAttempt) -> Step:

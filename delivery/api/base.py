@@ -1,10 +1,12 @@
 """What every view of the API shares: its limits, and who may call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated, Throttled
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -21,6 +23,16 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
+class AlwaysJson(DefaultContentNegotiation):
+    """An agent that says it would rather have HTML still wants its answer."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
+
+
 class ApiView(APIView):
     """Open to all. `rate` names its limit in throttles.py; batches may raise the limits of the body."""
 
@@ -28,6 +40,7 @@ class ApiView(APIView):
     max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
     max_keys: ClassVar[int] = MAX_KEYS
     throttle_classes = (throttles.RateLimit,)
+    content_negotiation_class = AlwaysJson
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         """A chunked body would be taken for an empty one."""

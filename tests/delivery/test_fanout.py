@@ -1,5 +1,6 @@
 """Fan-out writes each device's row exactly once, wherever it is interrupted."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -179,3 +180,34 @@ def test_a_device_without_any_push_channel_has_its_inbox() -> None:
 
     row = PushNotificationLog.objects.get()
     assert (row.provider, row.status, row.next_attempt_at) == ("inbox", "pending", None)
+
+
+def closed_for_long(provider: str) -> None:
+    ProviderState.objects.create(
+        provider=provider, state="open", until=clocks.db_now(), opened_at=clocks.db_now() - timedelta(minutes=5)
+    )
+
+
+def test_a_provider_that_is_closed_for_long_is_passed_over() -> None:
+    device = a_device("till-1")
+    a_channel(device, "simulation", 0)
+    a_channel(device, "mqtt", 1)
+    closed_for_long("simulation")
+    a_job()
+
+    run_fanout()
+
+    row = PushNotificationLog.objects.get()
+    assert (row.provider, row.fallback_from) == ("mqtt", "simulation")
+
+
+@pytest.mark.parametrize("key", ["key", ""])
+def test_where_all_ways_are_closed_the_message_waits_behind_the_first(key: str) -> None:
+    a_channel(a_device("till-1", key=key), "simulation", 0)
+    closed_for_long("simulation")
+    a_job()
+
+    run_fanout()
+
+    row = PushNotificationLog.objects.get()
+    assert (row.provider, row.status, row.fallback_from) == ("simulation", "pending", "")

@@ -100,10 +100,11 @@ def test_messages_of_paused_jobs_stay_paused_and_never_reach_the_new_owner(fcm: 
     PushNotificationLog.objects.update(next_attempt_at=PAUSED_UNTIL)
 
     move(row)
-    PushNotificationLog.objects.filter(next_attempt_at=PAUSED_UNTIL).update(next_attempt_at=clocks.db_now())
+    resumed = PushNotificationLog.objects.filter(next_attempt_at=PAUSED_UNTIL).update(next_attempt_at=clocks.db_now())
     sending.send_batch("fcm")
 
     row.refresh_from_db()
+    assert resumed == 1
     assert (fcm.deliveries.total, row.provider) == (0, "inbox")
 
 

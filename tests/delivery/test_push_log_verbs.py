@@ -86,6 +86,18 @@ def do_release(row: PushNotificationLog) -> int:
     return LOG.release_lost(clocks.db_now() + LEASE + timedelta(seconds=1), limit=10)
 
 
+def do_move(row: PushNotificationLog) -> int:
+    return LOG.move_waiting([again(row, clocks.db_now())])
+
+
+def do_hedge(row: PushNotificationLog) -> int:
+    return LOG.hedge([again(row, clocks.db_now())])
+
+
+def do_still_sent(row: PushNotificationLog) -> int:
+    return LOG.mark_still_sent([row.pk], token=TOKEN)
+
+
 Verb = Callable[[PushNotificationLog], int]
 
 
@@ -105,6 +117,12 @@ def already_sent() -> PushNotificationLog:
     return row
 
 
+def to_hedge() -> PushNotificationLog:
+    row = already_sent()
+    LOG.filter(pk=row.pk).update(hedge_at=clocks.db_now())
+    return row
+
+
 RACES: list[tuple[Callable[[], PushNotificationLog], Verb, Verb, int, str]] = [
     # the row, who commits first, who comes second, how many rows the second changes, the status in the end
     (pending, do_claim, do_claim, 0, "pending"),
@@ -115,6 +133,9 @@ RACES: list[tuple[Callable[[], PushNotificationLog], Verb, Verb, int, str]] = [
     (pending, do_expire, do_claim, 0, "expired"),
     (pending, do_expire, do_cancel, 0, "expired"),
     (pending, do_ack, do_claim, 0, "delivered"),
+    (pending, do_claim, do_move, 0, "pending"),
+    (pending, do_expire, do_move, 0, "expired"),
+    (pending, do_ack, do_move, 0, "delivered"),
     (held, do_ack, do_sent, 1, "delivered"),
     (held, do_sent, do_ack, 1, "delivered"),
     (held, do_ack, do_again, 0, "delivered"),
@@ -127,7 +148,13 @@ RACES: list[tuple[Callable[[], PushNotificationLog], Verb, Verb, int, str]] = [
     (held, do_release, do_again, 0, "pending"),
     (held, do_release, do_fail, 0, "pending"),
     (held, do_release, do_give_back, 0, "pending"),
+    (held, do_release, do_still_sent, 0, "pending"),
+    (held, do_ack, do_still_sent, 0, "delivered"),
     (held, do_refuse, do_sent, 1, "failed"),
+    (to_hedge, do_hedge, do_hedge, 0, "pending"),
+    (to_hedge, do_hedge, do_ack, 1, "delivered"),
+    (to_hedge, do_ack, do_hedge, 0, "delivered"),
+    (to_hedge, do_expire, do_hedge, 0, "expired"),
     (already_sent, do_ack, do_ack, 0, "delivered"),
     (already_sent, do_ack, do_expire, 0, "delivered"),
     (already_sent, do_expire, do_ack, 1, "delivered"),

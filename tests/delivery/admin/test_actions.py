@@ -51,7 +51,7 @@ def test_a_new_device_key_leaves_the_old_one_a_day(admin: Client, till: Device) 
     assert key_matches(shown_key(answer), till.key_hash)
     assert till.previous_key_hash == key_hash(KEY)
     assert till.previous_key_until is not None
-    assert audited() == [("person:ada", "issued key", "till-7")]
+    assert audited() == [("person:ada", "issued a key", "till-7")]
 
 
 def test_a_revoked_key_is_gone_with_its_predecessor(admin: Client, till: Device) -> None:
@@ -61,7 +61,7 @@ def test_a_revoked_key_is_gone_with_its_predecessor(admin: Client, till: Device)
 
     till.refresh_from_db()
     assert (till.key_hash, till.previous_key_hash) == ("", "")
-    assert audited()[-1] == ("person:ada", "revoked key", "till-7")
+    assert audited()[-1] == ("person:ada", "revoked the keys", "till-7")
 
 
 @pytest.mark.parametrize(

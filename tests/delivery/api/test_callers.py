@@ -22,6 +22,13 @@ HEARTBEAT = "/api/v1/agent/heartbeat"
 DEVICES = "/api/v1/devices"
 
 
+@pytest.mark.parametrize("wish", [{"headers": {"Accept": "text/html"}}, {"query_params": {"format": "xml"}}])
+def test_answers_json_whatever_the_caller_would_rather_have(as_technician: APIClient, wish: dict[str, Any]) -> None:
+    response = as_technician.get("/api/v1/sites", **wish)
+
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+
+
 @pytest.mark.parametrize("headers", [{}, {"X-Device-ID": "till-1"}, {"X-API-Key": "key-of-till-1"}])
 def test_missing_headers_are_401_in_the_words_that_agents_know(
     anybody: APIClient, device: Device, headers: dict[str, str]

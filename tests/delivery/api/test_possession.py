@@ -258,6 +258,16 @@ def test_three_challenges_an_hour_are_all_that_an_address_gets(
     assert taken.service.deliveries.total == 3
 
 
+@pytest.mark.django_db(transaction=True)
+def test_asked_by_many_at_once_an_address_still_gets_three(
+    device: Device, taken: Taken, run_at_once: Callable[[int, Callable[[], Any]], list[Any]]
+) -> None:
+    codes = run_at_once(6, lambda: by_put(device_client("till-1", "key-of-till-1"), taken.address, {}).status_code)
+
+    assert sorted(codes) == [409] * 3 + [429] * 3
+    assert AddressChallenge.objects.count() == 3
+
+
 def test_an_hour_later_an_address_may_be_asked_again(as_device: APIClient, taken: Taken) -> None:
     for _ in range(3):
         by_put(as_device, taken.address, {})
