@@ -48,10 +48,14 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
     if not devices:
         return []
     ways = usable_ways([device.pk for device in devices])
-    open_now, usable = available(), _usable()
-    rows = [
-        _row(device, _preferring((by or {}).get(device.pk), ways[device.pk]), open_now, usable) for device in devices
-    ]
+    can_send, closed_too = available(), configured()
+    rows = []
+    for device in devices:
+        order = _in_order(device, ways[device.pk], (by or {}).get(device.pk))
+        way = routing.first_way(order, can_send)
+        if way is None:  # all are closed: what waits behind the first of them may arrive yet
+            way = routing.first_way(order, closed_too)
+        rows.append(_row(device, order, way))
     PushNotificationLog.objects.insert_rows(
         rows,
         job_id=job.job_id,
@@ -76,13 +80,14 @@ def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way
     return ways
 
 
-def available() -> frozenset[tuple[str, str]]:
-    """Every (provider, credential) that can be used here and has not been closed for long."""
-    return _usable() - gate.long_closed(clocks.db_now())
-
-
-def _usable() -> frozenset[tuple[str, str]]:
+def configured() -> frozenset[tuple[str, str]]:
+    """Every (provider, credential) that can be used here."""
     return frozenset((provider, name) for provider, named in credentials.usable().items() for name in named)
+
+
+def available() -> frozenset[tuple[str, str]]:
+    """The same, without those that have been closed for long."""
+    return configured() - gate.long_closed(clocks.db_now())
 
 
 def targeted(target: Mapping[str, Any], reach: Sequence[str] | None) -> QuerySet[Device]:
@@ -108,19 +113,12 @@ def _next_devices(job: Job) -> list[Device]:
     return list(behind.only(*fields)[: settings.FANOUT_CHUNK])
 
 
-def _preferring(channel_id: int | None, ways: Sequence[routing.Way]) -> Sequence[routing.Way]:
-    return [way for way in ways if way.channel_id == channel_id] or ways
+def _in_order(device: Device, ways: Sequence[routing.Way], first: int | None) -> Sequence[routing.Way]:
+    """The device's ways as routing orders them, but the channel `first` (row id) before all others."""
+    return sorted(routing.in_order(ways, device.capabilities), key=lambda way: way.channel_id != first)
 
 
-def _row(
-    device: Device,
-    ways: Sequence[routing.Way],
-    open_now: frozenset[tuple[str, str]],
-    usable: frozenset[tuple[str, str]],
-) -> NewRow:
-    """On the first way that is open; where all are closed it waits behind the first of them."""
-    order = routing.in_order(ways, device.capabilities)
-    way = routing.first_way(ways, device.capabilities, open_now) or routing.first_way(ways, device.capabilities, usable)
+def _row(device: Device, order: Sequence[routing.Way], way: routing.Way | None) -> NewRow:
     skipped = ""
     if device.lifecycle in (Lifecycle.SUSPENDED, Lifecycle.RETIRED):
         skipped = f"device_{device.lifecycle}"

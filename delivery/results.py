@@ -64,6 +64,7 @@ class Recipient:
     ways: Sequence[routing.Way]
     capabilities: Mapping[str, Any]
     has_key: bool
+    can_send: frozenset[tuple[str, str]]
 
 
 def write(attempts: Sequence[Attempt], token: UUID) -> None:
@@ -175,7 +176,7 @@ def _next_channel(
 ) -> None:
     """The next channel by rank at once; else the inbox; else, without a key to poll with, the end."""
     device = recipients[row.device_id]
-    way = routing.next_way(device.ways, device.capabilities, fanout.available(), row.channel_id)
+    way = routing.next_way(device.ways, device.capabilities, device.can_send, row.channel_id)
     if way is not None:
         steps.again.append(_move(row, outcome, way.provider, way.credential, way.channel_id, now))
         steps.wake.add(way.provider)
@@ -192,7 +193,7 @@ def _keep_or_move(
 ) -> None:
     """Our own credential failed: another channel if there is one, else the row waits here, the attempt not counted."""
     device = recipients[row.device_id]
-    others = fanout.available() - {(row.provider, row.credential)}
+    others = device.can_send - {(row.provider, row.credential)}
     way = routing.next_way(device.ways, device.capabilities, others, row.channel_id)
     if way is not None:
         steps.again.append(_move(row, outcome, way.provider, way.credential, way.channel_id, now))
@@ -204,11 +205,10 @@ def _keep_or_move(
 def hedge(rows: Sequence[PushNotificationLog], now: datetime) -> int:
     """Sent rows without an ack: on the next channel too, where there is one; how many. Runs inside a transaction."""
     recipients = _recipients({row.device_id for row in rows})
-    can_send = fanout.available()
     again, alone = [], []
     for row in rows:
         device = recipients[row.device_id]
-        way = routing.next_way(device.ways, device.capabilities, can_send, row.channel_id or 0)
+        way = routing.next_way(device.ways, device.capabilities, device.can_send, row.channel_id or 0)
         if way is None:
             alone.append(row.pk)
         else:
@@ -223,13 +223,13 @@ def hedge(rows: Sequence[PushNotificationLog], now: datetime) -> int:
 
 
 def move_on(rows: Sequence[PushNotificationLog], now: datetime) -> int:
-    """Unclaimed rows behind a closed gate: to the next channel, or they wait a little; how many moved."""
+    """Unclaimed rows that were due `now` behind a closed gate: to the next channel, or they wait a little; how many
+    were to move."""
     recipients = _recipients({row.device_id for row in rows})
-    can_send = fanout.available()
     again = []
     for row in rows:
         device = recipients[row.device_id]
-        way = routing.next_way(device.ways, device.capabilities, can_send, row.channel_id or 0)
+        way = routing.next_way(device.ways, device.capabilities, device.can_send, row.channel_id or 0)
         if way is None:
             due_at = now + timedelta(seconds=WAIT_BEHIND_GATE_S * random.uniform(0.5, 1.0))
             again.append(
@@ -260,7 +260,7 @@ def move_on(rows: Sequence[PushNotificationLog], now: datetime) -> int:
                 )
             )
     with transaction.atomic():
-        PushNotificationLog.objects.move_waiting(again)
+        PushNotificationLog.objects.move_waiting(again, seen_at=now)
         moved = [step for step in again if step.fallback_from]
         for provider in {step.provider for step in moved}:
             hints.wake_sender(provider)
@@ -285,8 +285,10 @@ def _recipients(device_ids: set[str]) -> dict[str, Recipient]:
     devices = Device.objects.filter(device_id__in=device_ids).only("id", "device_id", "capabilities", "key_hash")
     by_id = {device.pk: device for device in devices}
     ways = fanout.usable_ways(list(by_id))
+    can_send = fanout.available()
     return {
-        device.device_id: Recipient(ways[device.pk], device.capabilities, device.has_key) for device in by_id.values()
+        device.device_id: Recipient(ways[device.pk], device.capabilities, device.has_key, can_send)
+        for device in by_id.values()
     }
 
 

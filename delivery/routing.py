@@ -29,11 +29,9 @@ def in_order(ways: Sequence[Way], capabilities: Mapping[str, Any]) -> list[Way]:
     return sorted(ways, key=place)
 
 
-def first_way(
-    ways: Sequence[Way], capabilities: Mapping[str, Any], available: frozenset[tuple[str, str]]
-) -> Way | None:
-    """The way that a new message takes; None where no push channel can carry it."""
-    return next((way for way in in_order(ways, capabilities) if (way.provider, way.credential) in available), None)
+def first_way(order: Sequence[Way], available: frozenset[tuple[str, str]]) -> Way | None:
+    """The first of these ways that can carry a message now; None where none can."""
+    return next((way for way in order if (way.provider, way.credential) in available), None)
 
 
 def next_way(
@@ -43,4 +41,4 @@ def next_way(
     order = in_order(ways, capabilities)
     places = [index for index, way in enumerate(order) if way.channel_id == tried]
     rest = order[places[0] + 1 :] if places else order
-    return next((way for way in rest if (way.provider, way.credential) in available), None)
+    return first_way(rest, available)

@@ -47,7 +47,7 @@ def send_batch(provider: str) -> int:
     """Send what is most urgent on this provider, up to one batch; how many rows were claimed."""
     most = int(settings.SEND_BATCH)
     sent = _send(provider, _claim_most_urgent, most)
-    if sent >= most or (sent and len(credentials.usable()[provider]) > 1):
+    if sent >= most or (sent and len(credentials.usable().get(provider, {})) > 1):
         hints.wake_sender(provider)
     return sent
 

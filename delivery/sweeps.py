@@ -1,16 +1,16 @@
 """Step 7: what time and accidents leave behind. Each sweep is safe to run twice, and twice at once."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, credential_expiry, credentials, gate, guard, hints, jobs, results
+from delivery import clocks, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
-from delivery.providers import known_names
+from delivery.models.push_log import INBOX
 
 log = logging.getLogger(__name__)
 
@@ -106,23 +106,10 @@ def warn_of_expiring_credentials() -> int:
 
 
 def detour() -> int:
-    """Move what waits behind a gate that has been closed for long, or for a credential that is not there any more, to
-    its next channel; how many rows moved."""
+    """Move what waits for a credential that is closed for long, or not there any more, to its next channel."""
     now = clocks.db_now()
-    closed = gate.long_closed(now) | frozenset(_without_credential())
-    return sum(_detour(provider, credential, now) for provider, credential in closed)
-
-
-def _without_credential() -> Iterator[tuple[str, str]]:
-    """What open rows are to be sent with and cannot be. One step in the index for each credential in use."""
-    pending = PushNotificationLog.objects.filter(status=Status.PENDING).order_by("credential")
-    usable = credentials.usable()
-    for provider in known_names():
-        named = ""
-        while found := pending.filter(provider=provider, credential__gt=named).values_list("credential").first():
-            [named] = found
-            if named not in usable.get(provider, {}):
-                yield provider, named
+    gone = PushNotificationLog.objects.waited_for() - fanout.configured() - {(INBOX, "")}
+    return sum(_detour(provider, credential, now) for provider, credential in gate.long_closed(now) | gone)
 
 
 def hedge() -> int:

@@ -5,7 +5,7 @@ Whoever finds its guard no longer true changes 0 rows: the row count says who wo
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
@@ -28,6 +28,24 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
     def due(self, now: datetime) -> Self:
         """Rows that a worker could claim now."""
         return self.filter(status="pending", next_attempt_at__lte=now, expires_at__gt=now, claim_token=None)
+
+    def waited_for(self) -> set[tuple[str, str]]:
+        """Each (provider, credential) that pending rows name; one look into the index for each."""
+        found: list[tuple[str, str]] = [("", "")]
+        while True:
+            behind = setwise.fetch(
+                f"""
+                SELECT provider, credential FROM {LOG}
+                WHERE status = 'pending' AND (provider, credential) > (%s, %s)
+                ORDER BY provider, credential LIMIT 1
+                """,
+                found[-1],
+                ["text", "text"],
+            )
+            if not behind:
+                return set(found[1:])
+            [(provider, credential)] = behind
+            found.append((provider, credential))
 
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
@@ -159,9 +177,12 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         """Held pending -> pending, later or on another channel."""
         return self._due_again(again, "m.claim_token = %s", [token])
 
-    def move_waiting(self, again: Sequence[Again]) -> int:
-        """Unclaimed pending -> pending on another channel or later, because its provider is closed for long."""
-        return self._due_again(again, "m.claim_token IS NULL", [])
+    def move_waiting(self, again: Sequence[Again], *, seen_at: datetime) -> int:
+        """Unclaimed pending -> pending on another channel or later, because its provider is closed for long.
+
+        Only what was due at `seen_at` and is still: whatever else moved a row since then made it due later.
+        """
+        return self._due_again(again, "m.claim_token IS NULL AND m.next_attempt_at <= %s", [seen_at])
 
     def hedge(self, again: Sequence[Again]) -> int:
         """Sent -> pending on the next channel, because no ack came in time; what was accepted stays written down."""
@@ -184,7 +205,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             claim_alone=False,
         )
 
-    def _due_again(self, again: Sequence[Again], guard: str, params: list[UUID], status: str = "pending") -> int:
+    def _due_again(self, again: Sequence[Again], guard: str, params: list[Any], status: str = "pending") -> int:
         table, values = setwise.rows(
             {
                 "id": "bigint", "provider": "text", "credential": "text", "channel_id": "bigint",
@@ -204,7 +225,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 next_attempt_at = r.next_attempt_at, attempt_count = r.attempt_count,
                 fallback_from = CASE WHEN r.fallback_from = '' THEN m.fallback_from ELSE r.fallback_from END,
                 error_code = r.code, error_message = r.detail,
-                status = 'pending', hedge_at = NULL, claim_token = NULL, claimed_until = NULL, claim_alone = false
+                status = 'pending', hedge_at = NULL, claim_token = NULL, claimed_until = NULL,
+                claim_alone = (m.claim_alone AND m.claim_token IS NULL)
             FROM {table} WHERE m.id = r.id AND m.status = '{status}' AND {guard}
             """,
             [*values, *params],

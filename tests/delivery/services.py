@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +63,9 @@ def forget() -> None:
         memory.clear()
 
 
-def a_fleet(
-    service: EmulatedService,
-    count: int,
-    *,
-    credential: str = "default",
-    registered_at: datetime | None = None,
-    state: str = "active",
-) -> list[Channel]:
-    """Devices, each with a key and one channel of this service."""
-    now = clocks.db_now()
+def a_fleet(service: EmulatedService, count: int, *, credential: str = "default", **fields: Any) -> list[Channel]:
+    """Devices, each with a key and one channel of this service. `fields` are the channels'."""
+    fields.setdefault("registered_at", clocks.db_now())
     prefix = f"{service.name}-{credential}-{Channel.objects.count()}"
     names = [f"{prefix}-{number}" for number in range(count)]
     devices = Device.objects.bulk_create(
@@ -87,8 +80,7 @@ def a_fleet(
                 credential=credential,
                 address=address,
                 address_hash=address_hash(address),
-                registered_at=registered_at or now,
-                state=state,
+                **fields,
             )
             for device, address in zip(devices, addresses, strict=True)
         ]

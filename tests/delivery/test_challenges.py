@@ -13,7 +13,7 @@ from delivery import challenges, clocks, gate
 from delivery.models import AddressChallenge, Channel
 from delivery.models.address_challenge import MAX_PUSHES
 from delivery.models.keys import key_matches
-from simulator.services import PushServices, running
+from simulator.services import EmulatedFcm, PushServices, running
 from simulator.services.service import EmulatedService
 from tests.delivery.services import a_fleet, configured, settings_of
 
@@ -80,8 +80,9 @@ def test_it_goes_out_once(fcm: EmulatedService) -> None:
 
 
 def test_a_channel_in_any_state_is_asked_and_stays_in_it(fcm: EmulatedService) -> None:
-    [channel] = a_fleet(fcm, 1, state="archived")
+    [channel] = a_fleet(fcm, 1)
     asked(channel)
+    Channel.objects.update(state="archived")
 
     challenges.push_due("fcm")
 
@@ -197,3 +198,17 @@ def test_what_ended_a_day_ago_is_deleted(fcm: EmulatedService) -> None:
 
     assert challenges.forget() == 1
     assert list(AddressChallenge.objects.all()) == [fresh]
+
+
+def test_one_task_serves_one_credential_and_wakes_the_next(home: Path, broker: Redis) -> None:
+    with running(EmulatedFcm(home=home)) as service:
+        settings = settings_of(service)
+        with configured({"fcm": {"default": settings, "second": settings}}):
+            for credential in ("default", "second"):
+                asked(*a_fleet(service, 1, credential=credential))
+            broker.flushdb()
+
+            tried = [challenges.push_due("fcm") for _ in range(3)]
+
+            assert tried == [1, 1, 0]
+            assert service.deliveries.total == broker.llen("push.fcm") == 2

@@ -1,6 +1,5 @@
 """Fan-out writes each device's row exactly once, wherever it is interrupted."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -182,17 +181,30 @@ def test_a_device_without_any_push_channel_has_its_inbox() -> None:
     assert (row.provider, row.status, row.next_attempt_at) == ("inbox", "pending", None)
 
 
-def closed_for_long(provider: str) -> None:
-    ProviderState.objects.create(
-        provider=provider, state="open", until=clocks.db_now(), opened_at=clocks.db_now() - timedelta(minutes=5)
-    )
+def close_for_long(provider: str) -> None:
+    now = clocks.db_now()
+    gate.pause(provider, "default", why="503", now=now, seconds=60)
+    ProviderState.objects.update(opened_at=now - gate.LONG_CLOSED)
+
+
+def test_the_chosen_channel_comes_first_and_the_others_after_it() -> None:
+    device = a_device()
+    a_channel(device, "mqtt", 0)
+    chosen = a_channel(device, "simulation", 1)
+    job = a_job()
+    [open_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+    close_for_long("simulation")
+
+    [closed_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+
+    assert (open_row.provider, closed_row.provider, closed_row.fallback_from) == ("simulation", "mqtt", "simulation")
 
 
 def test_a_provider_that_is_closed_for_long_is_passed_over() -> None:
     device = a_device("till-1")
     a_channel(device, "simulation", 0)
     a_channel(device, "mqtt", 1)
-    closed_for_long("simulation")
+    close_for_long("simulation")
     a_job()
 
     run_fanout()
@@ -204,7 +216,7 @@ def test_a_provider_that_is_closed_for_long_is_passed_over() -> None:
 @pytest.mark.parametrize("key", ["key", ""])
 def test_where_all_ways_are_closed_the_message_waits_behind_the_first(key: str) -> None:
     a_channel(a_device("till-1", key=key), "simulation", 0)
-    closed_for_long("simulation")
+    close_for_long("simulation")
     a_job()
 
     run_fanout()

@@ -203,6 +203,38 @@ def test_a_gate_that_nothing_waits_behind_takes_messages_again_so_that_one_finds
     assert leave().probe
 
 
+def test_what_waits_for_a_credential_that_was_removed_takes_its_next_channel() -> None:
+    [row] = messages()
+    second = a_channel(row.device, "mqtt", 1)
+    PushNotificationLog.objects.filter(pk=row.pk).update(credential="removed")
+
+    assert sweeps.detour() == 1
+
+    row.refresh_from_db()
+    assert (row.provider, row.channel_id, row.fallback_from) == ("mqtt", second.pk, "simulation")
+
+
+def test_what_changed_since_a_detour_looked_is_left_as_it_is() -> None:
+    [row] = messages()
+    seen_at = clocks.db_now()
+    PushNotificationLog.objects.filter(pk=row.pk).update(provider="inbox", next_attempt_at=None)
+
+    results.move_on([row], seen_at)
+
+    row.refresh_from_db()
+    assert (row.provider, row.next_attempt_at) == ("inbox", None)
+
+
+def test_a_row_whose_holder_died_stays_one_to_claim_alone_behind_a_closed_gate() -> None:
+    [row] = messages()
+    PushNotificationLog.objects.filter(pk=row.pk).update(claim_alone=True)
+
+    results.move_on([row], clocks.db_now())
+
+    row.refresh_from_db()
+    assert row.claim_alone
+
+
 # --- the blast-radius guard
 def watch(gone: list[Channel], *, sends: int, accepted: int) -> None:
     now = clocks.db_now()

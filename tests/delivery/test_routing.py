@@ -28,7 +28,7 @@ def test_what_the_device_declares_decides_before_the_rank(capabilities: dict[str
 
 
 def test_an_unavailable_provider_is_passed_over() -> None:
-    assert first_way([FCM, MQTT], {}, frozenset({("mqtt", "default")})) == MQTT
+    assert first_way([FCM, MQTT], frozenset({("mqtt", "default")})) == MQTT
 
 
 def test_after_the_last_channel_there_is_none() -> None:

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
 from delivery import acks, clocks, event_loop, gate, results, sending, sweeps
@@ -239,6 +241,18 @@ def test_an_address_that_moved_to_another_device_gets_nothing_of_the_first(scrip
     row.refresh_from_db()
     assert scripted.got == []
     assert (row.provider, row.status, row.error_code) == ("inbox", "pending", "channel_closed")
+
+
+def test_a_write_asks_as_much_for_many_rejected_messages_as_for_one() -> None:
+    def queries(count: int) -> int:
+        messages(count)
+        taken = claim(token := uuid4())
+        rejected = [results.Attempt(row, outcome(OutcomeKind.REJECTED), clocks.db_now(), 3) for row in taken]
+        with CaptureQueriesContext(connection) as asked:
+            results.write(rejected, token)
+        return len(asked)
+
+    assert queries(30) == queries(1)
 
 
 def test_a_gone_address_is_parked_with_who_said_so(scripted: type[Scripted]) -> None:
