@@ -29,6 +29,7 @@ FEW = 2
 """So many dead addresses in a small window are no sign of a fault of ours, if others were accepted meanwhile."""
 PAUSE_S = 60.0
 ALERT = "guard_tripped"
+QUIET = timedelta(hours=1)
 
 _watching: set[tuple[str, str]] = set()
 """Credentials whose window this process opened, or found open, and has not yet found closed."""
@@ -100,7 +101,8 @@ def watch(provider: str, credential: str, gone: dict[int, str], *, sends: int, a
 
 
 def judge_overdue(now: datetime) -> int:
-    """Judge the windows whose time is over; how many."""
+    """Judge the windows whose time is over; how many. An alert that was quiet for an hour is closed."""
+    Alert.objects.filter(kind=ALERT, closed_at=None, last_seen_at__lte=now - QUIET).update(closed_at=now)
     overdue = ProviderState.objects.filter(window_from__lte=now - LONGEST)
     return sum(judge(state, now) for state in overdue)
 

@@ -284,6 +284,18 @@ def test_a_wrong_key_disables_nothing_raises_one_alert_and_pauses_the_credential
     assert leave() == gate.Pass(0)
 
 
+def test_an_alert_of_the_guard_closes_after_an_hour_without_another_one() -> None:
+    watch(channels(30), sends=30, accepted=0)
+    sweeps.judge_overdue()
+    at_first = Alert.objects.get(kind="guard_tripped").closed_at
+    Alert.objects.update(last_seen_at=clocks.db_now() - timedelta(minutes=61))
+
+    sweeps.judge_overdue()
+
+    assert at_first is None
+    assert Alert.objects.get(kind="guard_tripped").closed_at is not None
+
+
 def test_over_a_tenth_with_one_answer_disables_nothing_but_sending_goes_on() -> None:
     fleet = channels(100)
 
