@@ -46,7 +46,7 @@ def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: 
     state = ProviderState.objects.filter(provider=provider, credential=credential).first()
     _see((provider, credential), state)
     if state is None:
-        return _within(provider, credential, want, full_per_s)
+        return _within(provider, credential, want, full_per_s, now)
     if state.state in NOT_CLOSED:
         probing = ProviderState.objects.filter(pk=state.pk).take_probe(
             now=now, apart=timedelta(seconds=breaker.PROBE_APART_S)
@@ -55,7 +55,7 @@ def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: 
     rate = min((limit for limit in (_slowed(state, now), full_per_s) if limit is not None), default=None)
     if state.recovering_since is not None:
         rate = breaker.climbing_rate_per_s((now - state.recovering_since).total_seconds(), rate)
-    return _within(provider, credential, want, rate)
+    return _within(provider, credential, want, rate, now)
 
 
 def _see(key: tuple[str, str], state: ProviderState | None) -> None:
@@ -155,12 +155,11 @@ def _slowed(state: ProviderState, now: datetime) -> float | None:
     return state.rate_per_s * 2.0**doubled if doubled < DOUBLINGS else None
 
 
-def _within(provider: str, credential: str, want: int, rate_per_s: float | None) -> Pass:
+def _within(provider: str, credential: str, want: int, rate_per_s: float | None, now: datetime) -> Pass:
     """Take from the credential's bucket of this second: shared by all processes, or a local share of it."""
     if rate_per_s is None:
         return Pass(want)
-    second = int(time.time())
-    key = f"gate:{provider}:{credential}:{second}"
+    key = f"gate:{provider}:{credential}:{int(now.timestamp())}"
     try:
         taken = _count("default", key, want)
         most = max(1.0, rate_per_s)

@@ -1,5 +1,6 @@
 """What a credential's answers mean for all that waits behind it."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -175,6 +176,16 @@ def test_the_bucket_is_shared_and_the_local_share_stands_in_for_it(settings: Laz
 
     settings.CACHES = {**settings.CACHES, "default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1"}}
     assert leave(want=1000, full_per_s=100).count <= 50
+
+
+def test_workers_whose_clocks_differ_share_one_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clocks.db_now()
+    first = gate.leave(*NAME, 60, now, 100)
+    monkeypatch.setattr("time.time", lambda real=time.time: real() + 600)
+
+    second = gate.leave(*NAME, 60, now, 100)
+
+    assert first.count + second.count == 100
 
 
 def test_what_waits_for_long_behind_a_closed_gate_takes_its_next_channel() -> None:
