@@ -19,7 +19,7 @@ from delivery.models import Alert, ApiKey, Channel, ProviderState, PushNotificat
 from delivery.models.channel import address_hash
 from simulator.services import EmulatedApns, EmulatedFcm, EmulatedWebPush, running
 from simulator.services.service import EmulatedService
-from tests.delivery import services
+from tests.delivery import emulated
 from tests.delivery.providers.browser import Browser
 from tests.delivery.providers.local_servers import Http1Server, Reply, authority
 from tests.delivery.rows import a_device
@@ -46,9 +46,9 @@ def play(name: str, folder: Path) -> bool:
 
 def large(folder: Path) -> tuple[bool, str]:
     with running(EmulatedFcm(home=folder)) as fcm, senders(fcm):
-        fleet = services.a_fleet(fcm, FLEET)
+        fleet = emulated.a_fleet(fcm, FLEET)
         status, why = ordered(LARGE)
-        services.order(fleet, payload=LARGE)
+        emulated.order(fleet, payload=LARGE)
         sent = send_all("fcm")
         left, alerts = harm()
         good = status == 422 and fcm.requests == 0 and left == FLEET and alerts <= 1
@@ -61,7 +61,7 @@ def large(folder: Path) -> tuple[bool, str]:
 def refused(folder: Path) -> tuple[bool, str]:
     with running(EmulatedFcm(home=folder)) as fcm, senders(fcm):
         fcm.fails_with(400, "INVALID_ARGUMENT")
-        services.order(services.a_fleet(fcm, FLEET))
+        emulated.order(emulated.a_fleet(fcm, FLEET))
         send_all("fcm")
         left, alerts = harm()
         return left == FLEET and alerts <= 1 and fcm.answers[400] == FLEET, (
@@ -73,7 +73,7 @@ def refused(folder: Path) -> tuple[bool, str]:
 def environment(folder: Path) -> tuple[bool, str]:
     with running(EmulatedApns(home=folder)) as apns, senders(apns):
         apns.fails_with(400, "BadDeviceToken")
-        services.order(services.a_fleet(apns, FLEET))
+        emulated.order(emulated.a_fleet(apns, FLEET))
         send_all("apns")
         sends = apns.requests
         waiting = PushNotificationLog.objects.filter(provider="apns", attempt_count=0).count()
@@ -86,13 +86,13 @@ def environment(folder: Path) -> tuple[bool, str]:
 
 def gone(folder: Path) -> tuple[bool, str]:
     with running(EmulatedApns(home=folder)) as apns, senders(apns):
-        again = services.a_fleet(apns, 5)
-        dead = services.a_fleet(apns, 5, registered_at=clocks.db_now() - timedelta(days=1))
+        again = emulated.a_fleet(apns, 5)
+        dead = emulated.a_fleet(apns, 5, registered_at=clocks.db_now() - timedelta(days=1))
         apns.retire([channel.address for channel in again + dead])
         Channel.objects.filter(pk__in=[channel.pk for channel in again]).update(
             registered_at=clocks.db_now() + timedelta(seconds=1)
         )
-        services.order(again + dead + services.a_fleet(apns, 200))
+        emulated.order(again + dead + emulated.a_fleet(apns, 200))
         send_all("apns")
         kept = Channel.objects.filter(pk__in=[channel.pk for channel in again], state="active").count()
         disabled = Channel.objects.filter(pk__in=[channel.pk for channel in dead], state="disabled").count()
@@ -105,7 +105,7 @@ def gone(folder: Path) -> tuple[bool, str]:
 def goaway(folder: Path) -> tuple[bool, str]:
     with running(EmulatedApns(home=folder)) as apns, senders(apns):
         apns.does("goaway", limit=400)
-        services.order(services.a_fleet(apns, 5_000))
+        emulated.order(emulated.a_fleet(apns, 5_000))
         ends_at = time.monotonic() + LONGEST_S
         while PushNotificationLog.objects.filter(status="pending", provider="apns").exists():
             if not sending.send_batch("apns"):
@@ -132,7 +132,7 @@ def inward(folder: Path) -> tuple[bool, str]:
         Http1Server(lambda _: Reply(307, headers={"location": f"https://127.0.0.1:{other.port}/"}), tls=True) as away,
         running(EmulatedWebPush(home=folder)) as web_push,
     ):
-        config = services.settings_of(web_push) | {
+        config = emulated.settings_of(web_push) | {
             "allowed_hosts": [INWARD_NAME],
             "allow_origins": [away.url],
             "ca_file": authority().ca_file,
@@ -144,7 +144,7 @@ def inward(folder: Path) -> tuple[bool, str]:
             "odd port": f"https://{INWARD_NAME}:{other.port}/push",
             "private by DNS": f"https://{INWARD_NAME}/push",
         }
-        with services.configured({"web_push": {"default": config}}):
+        with emulated.configured({"web_push": {"default": config}}):
             refused_there = [name for name, endpoint in endpoints.items() if registered(endpoint) == 422]
             known = registered(f"{away.url}/push")
             said = [sent_to(endpoint) for endpoint in [*endpoints.values(), f"{away.url}/push"]]
@@ -200,7 +200,7 @@ class Listener:
 
 @contextmanager
 def senders(*emulated: EmulatedService) -> Iterator[None]:
-    with services.configured({each.name: {"default": services.settings_of(each)} for each in emulated}):
+    with emulated.configured({each.name: {"default": emulated.settings_of(each)} for each in emulated}):
         yield
 
 
@@ -242,7 +242,7 @@ def sent_to(endpoint: str) -> str:
         address_hash=address_hash(address),
         registered_at=clocks.db_now(),
     )
-    job = services.order([channel])
+    job = emulated.order([channel])
     sending.send_batch("web_push")
     return PushNotificationLog.objects.get(job=job).error_code
 

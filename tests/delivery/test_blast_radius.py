@@ -1,4 +1,4 @@
-"""A mistake of ours costs no device its address: real providers, on real sockets, against the emulated services."""
+"""A mistake of ours costs no device its address: real providers, on real sockets, against the emulated emulated."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from delivery.models import Alert, ApiKey, Channel, Job, ProviderState, PushNoti
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.providers.apns import Apns
 from simulator.services import EmulatedApns, EmulatedFcm, running
-from tests.delivery import services
+from tests.delivery import emulated
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +41,7 @@ def apns(home: Path) -> Iterator[EmulatedApns]:
 
 @pytest.fixture(autouse=True)
 def sent_there(fcm: EmulatedFcm, apns: EmulatedApns, broker: object) -> Iterator[None]:
-    with services.configured({each.name: {"default": services.settings_of(each)} for each in (fcm, apns)}):
+    with emulated.configured({each.name: {"default": emulated.settings_of(each)} for each in (fcm, apns)}):
         yield
 
 
@@ -71,7 +71,7 @@ def time_passes(seconds: float) -> None:
 
 # --- a payload that is too large
 def test_a_payload_that_fcm_would_refuse_is_refused_when_it_is_ordered(fcm: EmulatedFcm) -> None:
-    services.a_fleet(fcm, 300)
+    emulated.a_fleet(fcm, 300)
     backend = APIClient()
     backend.credentials(HTTP_AUTHORIZATION=f"Bearer {ApiKey.objects.issue('till-office', ['jobs:write'])}")
 
@@ -85,7 +85,7 @@ def test_a_payload_that_fcm_would_refuse_is_refused_when_it_is_ordered(fcm: Emul
 
 
 def test_a_large_payload_that_slipped_past_that_check_costs_no_channel(fcm: EmulatedFcm) -> None:
-    services.order(services.a_fleet(fcm, 300), payload=LARGE)
+    emulated.order(emulated.a_fleet(fcm, 300), payload=LARGE)
 
     claimed = send_all("fcm")
 
@@ -97,7 +97,7 @@ def test_a_large_payload_that_slipped_past_that_check_costs_no_channel(fcm: Emul
 
 def test_a_payload_that_fcm_itself_refuses_costs_no_channel(fcm: EmulatedFcm) -> None:
     fcm.fails_with(400, "INVALID_ARGUMENT")
-    services.order(services.a_fleet(fcm, 300))
+    emulated.order(emulated.a_fleet(fcm, 300))
 
     send_all("fcm")
     time_passes(61)
@@ -111,7 +111,7 @@ def test_a_payload_that_fcm_itself_refuses_costs_no_channel(fcm: EmulatedFcm) ->
 # --- a credential of the wrong environment
 def test_a_wrong_environment_is_noticed_within_50_sends_and_costs_no_channel(apns: EmulatedApns) -> None:
     apns.fails_with(400, "BadDeviceToken")
-    services.order(services.a_fleet(apns, 300))
+    emulated.order(emulated.a_fleet(apns, 300))
 
     send_all("apns")
     sends = apns.requests
@@ -127,12 +127,12 @@ def test_a_wrong_environment_is_noticed_within_50_sends_and_costs_no_channel(apn
 def test_a_credential_that_becomes_wrong_is_noticed_within_50_sends_too(
     apns: EmulatedApns, settings: LazySettings
 ) -> None:
-    services.order(services.a_fleet(apns, 100))
+    emulated.order(emulated.a_fleet(apns, 100))
     send_all("apns")
     good = apns.requests
     apns.fails_with(400, "BadDeviceToken")
-    services.order(services.a_fleet(apns, 300))
-    settings.PROVIDERS = {"apns": {"default": {**services.settings_of(apns), "sandbox_url": "https://localhost:1"}}}
+    emulated.order(emulated.a_fleet(apns, 300))
+    settings.PROVIDERS = {"apns": {"default": {**emulated.settings_of(apns), "sandbox_url": "https://localhost:1"}}}
 
     send_all("apns")
 
@@ -154,7 +154,7 @@ def test_after_a_batch_that_went_well_the_next_one_starts_at_full_width(apns: Em
         batch.nothing_left()
         return await starts(provider)
 
-    provider = Apns.from_config(services.settings_of(apns))
+    provider = Apns.from_config(emulated.settings_of(apns))
     gone = Outcome(kind=OutcomeKind.ADDRESS_GONE, code="BadDeviceToken")
 
     assert not asyncio.run(starts(provider))
@@ -163,9 +163,9 @@ def test_after_a_batch_that_went_well_the_next_one_starts_at_full_width(apns: Em
 
 
 def test_a_wrong_environment_of_half_the_fleet_costs_no_channel(apns: EmulatedApns) -> None:
-    fleet = services.a_fleet(apns, 300)
+    fleet = emulated.a_fleet(apns, 300)
     apns.fails_with(400, "BadDeviceToken", addresses=frozenset(channel.address for channel in fleet[::2]))
-    services.order(fleet)
+    emulated.order(fleet)
 
     send_all("apns")
     time_passes(61)
@@ -178,10 +178,10 @@ def test_a_wrong_environment_of_half_the_fleet_costs_no_channel(apns: EmulatedAp
 
 # --- an address that APNs calls gone
 def test_an_address_that_registered_after_apns_missed_it_keeps_its_channel(apns: EmulatedApns) -> None:
-    [channel] = services.a_fleet(apns, 1)
+    [channel] = emulated.a_fleet(apns, 1)
     apns.retire([channel.address])
     Channel.objects.update(registered_at=clocks.db_now() + timedelta(seconds=1))
-    services.order([channel, *services.a_fleet(apns, 40)])
+    emulated.order([channel, *emulated.a_fleet(apns, 40)])
 
     send_all("apns")
     time_passes(61)
@@ -193,13 +193,13 @@ def test_an_address_that_registered_after_apns_missed_it_keeps_its_channel(apns:
 
 
 def test_an_address_that_is_gone_since_its_registration_is_parked_and_then_disabled(apns: EmulatedApns) -> None:
-    [channel] = services.a_fleet(apns, 1, registered_at=clocks.db_now() - timedelta(days=1))
+    [channel] = emulated.a_fleet(apns, 1, registered_at=clocks.db_now() - timedelta(days=1))
     apns.retire([channel.address])
-    services.order([channel])
+    emulated.order([channel])
     sending.send_batch("apns")
     channel.refresh_from_db()
     at_first = channel.state
-    services.order(services.a_fleet(apns, 40))
+    emulated.order(emulated.a_fleet(apns, 40))
 
     send_all("apns")
 
@@ -215,7 +215,7 @@ def test_an_outage_opens_the_breaker_and_a_probe_closes_it_while_others_are_unmo
 ) -> None:
     settings.SEND_BATCH = 50
     fcm.fails_with(503, "UNAVAILABLE", retry_after="30")
-    services.order(services.a_fleet(fcm, 300) + services.a_fleet(apns, 50))
+    emulated.order(emulated.a_fleet(fcm, 300) + emulated.a_fleet(apns, 50))
 
     send_all("fcm")
     tried = fcm.requests - 1  # the access token
@@ -240,7 +240,7 @@ def test_an_outage_opens_the_breaker_and_a_probe_closes_it_while_others_are_unmo
 def test_a_probe_of_a_provider_that_is_still_down_sends_one_message(fcm: EmulatedFcm, settings: LazySettings) -> None:
     settings.SEND_BATCH = 50
     fcm.fails_with(503, "UNAVAILABLE", retry_after="30")
-    services.order(services.a_fleet(fcm, 300))
+    emulated.order(emulated.a_fleet(fcm, 300))
     send_all("fcm")
     before = fcm.requests
     time_passes(31)
@@ -253,9 +253,9 @@ def test_a_probe_of_a_provider_that_is_still_down_sends_one_message(fcm: Emulate
 
 # --- throttling
 def test_a_throttled_address_waits_alone(fcm: EmulatedFcm) -> None:
-    fleet = services.a_fleet(fcm, 100)
+    fleet = emulated.a_fleet(fcm, 100)
     fcm.does("quota", limit=0, by="address", window_s=60, retry_after="90", addresses=frozenset({fleet[0].address}))
-    services.order(fleet)
+    emulated.order(fleet)
 
     send_all("fcm")
 
@@ -271,7 +271,7 @@ def test_a_throttled_project_is_slowed_and_other_providers_are_not(
 ) -> None:
     settings.SEND_BATCH = 50
     fcm.does("quota", limit=20, window_s=60, retry_after="90")
-    services.order(services.a_fleet(fcm, 300) + services.a_fleet(apns, 100))
+    emulated.order(emulated.a_fleet(fcm, 300) + emulated.a_fleet(apns, 100))
 
     send_all("fcm")
     send_all("apns")

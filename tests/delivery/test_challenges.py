@@ -15,7 +15,7 @@ from delivery.models.address_challenge import MAX_PUSHES
 from delivery.models.keys import key_matches
 from simulator.services import EmulatedFcm, PushServices, running
 from simulator.services.service import EmulatedService
-from tests.delivery.services import a_fleet, configured, settings_of
+from tests.delivery.emulated import a_fleet, configured, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

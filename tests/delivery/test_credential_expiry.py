@@ -15,7 +15,7 @@ from django.core.management import call_command
 from delivery import clocks, credential_expiry, sweeps
 from delivery.models import Alert
 from simulator.services.tls import key_pem
-from tests.delivery import services
+from tests.delivery import emulated
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -90,7 +90,7 @@ def test_an_alert_opens_30_days_before_and_closes_when_the_certificate_is_renewe
     now = clocks.db_now()
     path = tmp_path / "ca.pem"
     mqtt = {"url": "mqtts://broker.example", "ca_file": written(path, certificate(now + timedelta(days=31)))}
-    with services.configured({"mqtt": {"default": mqtt}}):
+    with emulated.configured({"mqtt": {"default": mqtt}}):
         too_early = sweeps.warn_of_expiring_credentials()
         written(path, certificate(now + timedelta(days=29, minutes=5)))
         in_time = [sweeps.warn_of_expiring_credentials() for _ in range(2)]
@@ -109,7 +109,7 @@ def test_an_alert_closes_when_its_credential_is_gone(tmp_path: Path) -> None:
     Alert.objects.open_or_repeat("credential_expiring", "mqtt/default", "x", clocks.db_now())
     Alert.objects.open_or_repeat("misconfigured", "mqtt/default", "x", clocks.db_now())
 
-    with services.configured({}):
+    with emulated.configured({}):
         sweeps.warn_of_expiring_credentials()
 
     assert [alert.kind for alert in Alert.objects.filter(closed_at=None)] == ["misconfigured"]
@@ -120,7 +120,7 @@ def test_the_check_warns_of_what_ends_soon_and_of_what_has_ended(tmp_path: Path)
     file.write_text('[wns.kiosk]\nclient_id = "ms-app://s"\nclient_secret = "s"\nexpires_at = 2026-01-01\n')
     said = StringIO()
 
-    with services.configured({}, file):
+    with emulated.configured({}, file):
         call_command("check", stderr=said)
 
     assert "(delivery.W005) expires_at of wns/kiosk has ended (2026-01-01 00:00 UTC)" in said.getvalue()

@@ -20,7 +20,7 @@ from delivery import credentials, sending, sweeps
 from delivery.models import Alert, Channel, ProviderState, PushNotificationLog
 from simulator.services import EmulatedFcm, running
 from simulator.services.tls import key_pem
-from tests.delivery import services
+from tests.delivery import emulated
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,14 +47,14 @@ def table(name: str, config: dict[str, Any]) -> str:
 def file(tmp_path: Path, projects: tuple[EmulatedFcm, EmulatedFcm]) -> Iterator[Path]:
     """CREDENTIALS_FILE with the credentials `tills` and `kiosks`."""
     path = tmp_path / "credentials.toml"
-    tills, kiosks = map(services.settings_of, projects)
+    tills, kiosks = map(emulated.settings_of, projects)
     path.write_text(table("fcm.tills", tills) + table("fcm.kiosks", kiosks))
-    with services.configured({}, path):
+    with emulated.configured({}, path):
         yield path
 
 
 def send_to(service: EmulatedFcm, credential: str, count: int = 1) -> list[PushNotificationLog]:
-    job = services.order(services.a_fleet(service, count, credential=credential))
+    job = emulated.order(emulated.a_fleet(service, count, credential=credential))
     sending.send_batch("fcm")
     return list(PushNotificationLog.objects.filter(job=job))
 
@@ -71,9 +71,9 @@ def check() -> str:
 
 def test_each_message_goes_with_its_channels_credential(file: Path, projects: tuple[EmulatedFcm, EmulatedFcm]) -> None:
     tills, kiosks = projects
-    of_tills = services.a_fleet(tills, 10, credential="tills")
-    of_kiosks = services.a_fleet(kiosks, 10, credential="kiosks")
-    services.order([channel for pair in zip(of_tills, of_kiosks, strict=True) for channel in pair])
+    of_tills = emulated.a_fleet(tills, 10, credential="tills")
+    of_kiosks = emulated.a_fleet(kiosks, 10, credential="kiosks")
+    emulated.order([channel for pair in zip(of_tills, of_kiosks, strict=True) for channel in pair])
 
     while sending.send_batch("fcm"):
         pass
@@ -98,11 +98,11 @@ def test_a_wrong_credential_is_named_and_the_others_send(file: Path, projects: t
 def test_what_waits_for_a_credential_that_is_gone_takes_its_next_channel(
     file: Path, projects: tuple[EmulatedFcm, EmulatedFcm]
 ) -> None:
-    [of_tills] = services.a_fleet(projects[0], 1, credential="tills")
-    [of_kiosks] = services.a_fleet(projects[1], 1, credential="kiosks")
-    services.order([of_tills, of_kiosks])
+    [of_tills] = emulated.a_fleet(projects[0], 1, credential="tills")
+    [of_kiosks] = emulated.a_fleet(projects[1], 1, credential="kiosks")
+    emulated.order([of_tills, of_kiosks])
     Channel.objects.filter(pk=of_kiosks.pk).update(device=of_tills.device, rank=1)
-    file.write_text(table("fcm.kiosks", services.settings_of(projects[1])))
+    file.write_text(table("fcm.kiosks", emulated.settings_of(projects[1])))
 
     moved = sweeps.detour()
 
@@ -147,7 +147,7 @@ def test_a_file_that_is_gone_leaves_what_was_read_before(file: Path, projects: t
 def test_a_rewritten_file_is_used_from_the_next_batch_on(file: Path, projects: tuple[EmulatedFcm, EmulatedFcm]) -> None:
     tills, kiosks = projects
     send_to(tills, "tills")
-    file.write_text(table("fcm.tills", services.settings_of(kiosks)))
+    file.write_text(table("fcm.tills", emulated.settings_of(kiosks)))
 
     send_to(kiosks, "tills")
 
@@ -161,7 +161,7 @@ def test_a_replaced_key_file_is_used_from_the_next_batch_on(
     key = tmp_path / "key.json"
     another = json.loads(kiosks.service_account_file.read_bytes())
     key.write_text(json.dumps({**another, "token_uri": f"{tills.url}/token"}))
-    file.write_text(table("fcm.tills", {**services.settings_of(tills), "service_account_file": str(key)}))
+    file.write_text(table("fcm.tills", {**emulated.settings_of(tills), "service_account_file": str(key)}))
     [refused] = send_to(tills, "tills")
     shutil.copy(tills.service_account_file, tmp_path / "new.json")
 
@@ -238,7 +238,7 @@ def test_a_broken_credential_is_named_without_its_secrets(
     file = tmp_path / "credentials.toml"
     file.write_text(table(f"{provider}.mine", {k: str(key) if v == "KEY" else v for k, v in config.items()}))
 
-    with services.configured({}, file):
+    with emulated.configured({}, file):
         said = check()
 
     assert f"The credential 'mine' of {provider} cannot be used" in said
@@ -259,7 +259,7 @@ def test_a_file_with_a_mistake_in_a_secrets_line_is_named_without_the_secret(
     file = tmp_path / "credentials.toml"
     file.write_text('[wns.mine]\nclient_secret = "client-secret-text\n')
 
-    with services.configured({}, file):
+    with emulated.configured({}, file):
         said = check()
 
     assert "line 2" in said

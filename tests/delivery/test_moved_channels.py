@@ -12,8 +12,8 @@ from delivery import channels, clocks, sending, sweeps
 from delivery.models import AuditLog, Channel, Device, PushNotificationLog
 from delivery.models.push_log import PAUSED_UNTIL
 from simulator.services import EmulatedFcm, running
+from tests.delivery.emulated import a_fleet, configured, order, settings_of
 from tests.delivery.rows import a_channel, a_device, claim
-from tests.delivery.services import a_fleet, configured, order, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

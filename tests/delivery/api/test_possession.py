@@ -18,7 +18,7 @@ from delivery.api.throttles import Rate
 from delivery.models import AddressChallenge, AuditLog, Channel, Device, PushNotificationLog, Site
 from simulator.services import EmulatedFcm, running
 from tests.delivery.api.conftest import device_client, person_client
-from tests.delivery.services import configured, settings_of
+from tests.delivery.emulated import configured, settings_of
 
 Ask = Callable[[APIClient, str, dict[str, Any]], Any]
 
