@@ -199,8 +199,8 @@ class Listener:
 
 
 @contextmanager
-def senders(*emulated: EmulatedService) -> Iterator[None]:
-    with emulated.configured({each.name: {"default": emulated.settings_of(each)} for each in emulated}):
+def senders(*chosen: EmulatedService) -> Iterator[None]:
+    with emulated.configured({each.name: {"default": emulated.settings_of(each)} for each in chosen}):
         yield
 
 
