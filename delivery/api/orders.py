@@ -26,7 +26,7 @@ from delivery.priority import Priority
 MIB = 1024 * 1024
 SHOWN = (
     *("badge", "sound", "icon", "image", "subtitle", "category", "thread_id", "tag"),
-    *("data_only", "actions", "platforms"),
+    *("data_only", "wake", "actions", "platforms"),
 )
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
 PAGE = 50

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.core.validators import URLValidator
 from rest_framework import serializers
 
 from delivery.addresses import provider_names
@@ -49,11 +50,12 @@ class TargetSerializer(Strict):
 
 
 class ActionSerializer(Strict):
-    """A button under what is shown."""
+    """A button under what is shown; with a `url` it opens that, where the platform can."""
 
     action = serializers.CharField(max_length=64)
     title = serializers.CharField(max_length=64)
     icon = serializers.CharField(max_length=500, required=False)
+    url = serializers.CharField(max_length=500, required=False, validators=[URLValidator(schemes=["http", "https"])])
 
 
 class ContentSerializer(Strict):
@@ -72,6 +74,7 @@ class ContentSerializer(Strict):
     thread_id = serializers.CharField(max_length=64, required=False)
     tag = serializers.CharField(max_length=64, required=False)
     data_only = serializers.BooleanField(required=False)
+    wake = serializers.BooleanField(required=False)
     actions = serializers.ListField(child=ActionSerializer(), max_length=5, required=False)
     platforms = serializers.DictField(child=serializers.DictField(), required=False)
 

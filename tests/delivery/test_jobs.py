@@ -326,3 +326,29 @@ def test_an_unknown_platform_is_refused(backend: APIClient) -> None:
     push = {"title": "x", "platforms": {"pigeon": {}}}
 
     assert backend.post(JOBS, order(push_notification=push)).status_code == 422
+
+
+def test_a_message_may_wake_its_device(backend: APIClient) -> None:
+    answer = backend.post(JOBS, order(push_notification={"title": "x", "wake": True}))
+
+    assert (answer.status_code, Job.objects.get().payload["wake"]) == (202, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("https://shop.example/till?id=7", 202),
+        ("http://shop.example/", 202),
+        ("ftp://shop.example/", 422),
+        ("javascript:alert(1)", 422),
+        ("shop.example", 422),
+        (f"https://shop.example/{'x' * 480}", 422),
+    ],
+)
+def test_a_button_may_open_a_web_page_and_nothing_else(backend: APIClient, url: str, status: int) -> None:
+    button = {"action": "open", "title": "Open", "url": url}
+
+    answer = backend.post(JOBS, order(push_notification={"title": "x", "actions": [button]}))
+
+    kept = [job.payload["actions"] for job in Job.objects.all()]
+    assert (answer.status_code, kept) == (status, [[button]] if status == 202 else [])
