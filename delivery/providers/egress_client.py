@@ -16,8 +16,8 @@ from delivery.providers.egress import Target, Unresolved, resolve
 from delivery.providers.http import Answer, Http, NoAnswer
 
 LOOKUP_DEADLINE_S = 2.0
-POST_DEADLINE_S = 8.0
-"""With the lookup before it, at most the 10 s that a send may take."""
+POST_SHARE = 0.8
+"""Of the deadline; the rest is for the lookup before it."""
 PIN_S = 300.0
 """How long an address is used before its name is resolved again."""
 EXPIRED = 0.0
@@ -28,18 +28,20 @@ MAX_CLIENTS = 64
 class Egress:
     """Posts to targets: one client per host, pinned to a checked address and alive as long as the process.
 
-    `ca_file` adds a PEM certificate to the system's roots. `resolve` gives the checked addresses of a host; it may
-    block, and runs on a thread.
+    `ca_file` adds a PEM certificate to the system's roots. `deadline_s` is what the caller gives one message, a lookup
+    included. `resolve` gives the checked addresses of a host; it may block, and runs on a thread.
     """
 
     def __init__(
         self,
         *,
         ca_file: str | None = None,
+        deadline_s: float = 10.0,
         resolve: Callable[[str], list[str]] = resolve,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ca_file = ca_file
+        self.deadline_s = deadline_s
         self._addresses = resolve
         self._clock = clock
         self._clients: OrderedDict[str, _Client] = OrderedDict()
@@ -47,13 +49,17 @@ class Egress:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """With a credential's `ca_file`, if it has one; `ConfigError` where that cannot be used."""
+        """With a credential's `ca_file` and `deadline_s`, if it has them; `ConfigError` where one cannot be used."""
         ca_file = config.get("ca_file") or None
         try:
             Http(ca_file=ca_file)
         except (OSError, ValueError) as error:
             raise ConfigError(f"ca_file cannot be used: {error}") from error
-        return cls(ca_file=ca_file)
+        try:
+            deadline_s = float(config.get("deadline_s", 10.0))
+        except ValueError as error:
+            raise ConfigError(f"deadline_s cannot be used: {error}") from error
+        return cls(ca_file=ca_file, deadline_s=deadline_s)
 
     async def post(self, target: Target, *, content: bytes, headers: Mapping[str, str]) -> Answer:
         """One try. Raises `Refused` before any connection is made, or `NoAnswer`."""
@@ -105,7 +111,7 @@ class Egress:
             return old
         address = addresses[0] if addresses else ""
         pins = {target.host: address} if address else {}
-        http = Http(ca_file=self._ca_file, deadline_s=POST_DEADLINE_S, resolve=pins)
+        http = Http(ca_file=self._ca_file, deadline_s=POST_SHARE * self.deadline_s, resolve=pins)
         client = self._clients[target.origin] = _Client(http, address, usable_until)
         self._clients.move_to_end(target.origin)
         retired = [old] if old else []

@@ -34,8 +34,6 @@ PUSH_SERVICES = (
 )
 """Of Chrome and its kin, of Chromium without Google's keys, of Firefox, Safari and Edge."""
 
-SEND_DEADLINE_S = 10.0
-
 OUTCOMES = {
     404: OutcomeKind.ADDRESS_GONE,
     406: OutcomeKind.THROTTLED,
@@ -68,7 +66,10 @@ class WebPush(Provider):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """`private_key` and `subject`; `allowed_hosts`, `allow_origins` and `ca_file` where wanted."""
+        """`private_key` and `subject`.
+
+        Where wanted: `allowed_hosts`, `allow_origins`, `ca_file`, and `deadline_s` for one attempt.
+        """
         for key, variable in (("private_key", "WEB_PUSH_PRIVATE_KEY"), ("subject", "WEB_PUSH_CLAIMS_EMAIL")):
             if not config.get(key):
                 raise ConfigError(f"{key} is missing: set {variable}, see docs/providers/web_push.md")
@@ -100,7 +101,7 @@ class WebPush(Provider):
             return _rejected("payload_too_large", f"{len(plaintext)} bytes, at most {self.max_payload_bytes} fit")
         try:
             subscription = parse_subscription(message.address, self._allowed)
-            async with asyncio.timeout(SEND_DEADLINE_S):
+            async with asyncio.timeout(self._egress.deadline_s):
                 return await self._send(subscription, plaintext, message)
         except Refused as refusal:
             return _rejected("refused_url", str(refusal))

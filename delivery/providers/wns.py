@@ -33,7 +33,6 @@ LIVE_SCOPE = "notify.windows.com"
 PACKAGE_SID = "ms-app://"
 TENANT = re.compile(r"[A-Za-z0-9.-]{1,100}")
 
-SEND_DEADLINE_S = 10.0
 MAX_WAIT_S = 3600.0
 
 OUTCOMES = {
@@ -83,12 +82,14 @@ class Wns(Provider):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """`client_id`, `client_secret`, and `tenant_id` unless the client id is a package SID (login.live.com).
 
-        Where wanted: `token_url`, `allowed_hosts`, `allow_origins`, `ca_file`.
+        Where wanted: `token_url`, `allowed_hosts`, `allow_origins`, `ca_file`, and `deadline_s` for one attempt, a new
+        access token included.
         """
         url, form = token_request(config)
         egress = Egress.from_config(config)
+        http = Http(ca_file=config.get("ca_file") or None, window=1, deadline_s=egress.deadline_s)
         return cls(
-            token=WnsToken(http=Http(ca_file=config.get("ca_file") or None, window=1), url=url, form=form),
+            token=WnsToken(http=http, url=url, form=form),
             allowed=rule(config, CHANNEL_HOSTS),
             egress=egress,
         )
@@ -111,7 +112,7 @@ class Wns(Provider):
             return _rejected("payload_too_large", f"{len(what.body)} bytes, at most {self.max_payload_bytes} fit")
         try:
             target = check(message.address, self._allowed)
-            async with asyncio.timeout(SEND_DEADLINE_S):
+            async with asyncio.timeout(self._egress.deadline_s):
                 return await self._send(target, what)
         except Refused as refusal:
             return _rejected("refused_url", str(refusal))
