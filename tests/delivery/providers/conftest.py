@@ -7,19 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from delivery.providers import get_push_provider
 from delivery.providers.apns import Apns
 from delivery.providers.fcm import Fcm
+from delivery.providers.web_push import WebPush
+from delivery.providers.wns import Wns
 from tests import servers
 from tests.delivery.mqtt import Amqtt, Listener, wait_until
 from tests.delivery.providers import apple, google
 from tests.delivery.providers.ack_server import AckServer
-from tests.delivery.providers.local_servers import Http2Server, Reply, authority
-from tests.delivery.providers.rig import Rig
+from tests.delivery.providers.browser import Browser, base64url
+from tests.delivery.providers.local_servers import Http1Server, Http2Server, Received, Reply, authority
+from tests.delivery.providers.rig import SECRET_ADDRESS, Rig
 from tests.delivery.providers.scripted_broker import ScriptedBroker
 
-RIGS = ["mqtt_rig", "amqtt_rig", "simulation_rig", "fcm_rig", "apns_rig"]
+RIGS = ["mqtt_rig", "amqtt_rig", "simulation_rig", "fcm_rig", "apns_rig", "wns_rig", "web_push_rig"]
 
 
 @pytest.fixture(params=RIGS)
@@ -118,4 +122,81 @@ def apns_rig(tmp_path: Path, refusing_port: int) -> Iterator[Rig]:
             unreachable=lambda: Apns.from_config({**config, "url": nobody}),
             silent=lambda deadline_s: Apns.from_config({**config, "url": silent.url, "deadline_s": deadline_s}),
             seen=seen,
+        )
+
+
+@pytest.fixture
+def wns_rig(refusing_port: int) -> Iterator[Rig]:
+    with (
+        Http1Server(_like_microsoft, tls=True) as healthy,
+        Http1Server(lambda _: Reply(after_s=60), tls=True) as silent,
+    ):
+        nobody = f"https://127.0.0.1:{refusing_port}"
+        config = {
+            "client_id": "app",
+            "client_secret": "secret",
+            "tenant_id": "contoso.example",
+            "token_url": f"{healthy.url}/token",
+            "allow_origins": [healthy.url, silent.url, nobody],
+            "ca_file": authority().ca_file,
+        }
+
+        def seen(count: int) -> list[str]:
+            wait_until(lambda: len(_notifications(healthy)) >= count)
+            return [json.loads(request.body)["message_id"] for request in _notifications(healthy)]
+
+        yield Rig(
+            healthy=lambda: Wns.from_config(config),
+            unreachable=lambda: Wns.from_config(config),
+            silent=lambda deadline_s: Wns.from_config({**config, "deadline_s": deadline_s}),
+            seen=seen,
+            address=_channel(healthy.url),
+            unreachable_address=_channel(nobody),
+            silent_address=_channel(silent.url),
+        )
+
+
+def _channel(origin: str) -> str:
+    return f"{origin}/w/?token={SECRET_ADDRESS}"
+
+
+def _like_microsoft(request: Received) -> Reply:
+    if request.path == "/token":
+        return Reply(body=b'{"token_type": "Bearer", "expires_in": 86399, "access_token": "token-1"}')
+    return Reply(headers={"X-WNS-Status": "received"})
+
+
+def _notifications(server: Http1Server) -> list[Received]:
+    return [request for request in server.received if request.path != "/token"]
+
+
+@pytest.fixture
+def web_push_rig(refusing_port: int) -> Iterator[Rig]:
+    browser = Browser()
+    vapid_key = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
+    created, never = Reply(201, headers={"Location": "/m/abc123"}), Reply(after_s=60)
+    with Http1Server(lambda _: created, tls=True) as healthy, Http1Server(lambda _: never, tls=True) as silent:
+        nobody = f"https://127.0.0.1:{refusing_port}"
+        config = {
+            "private_key": base64url(vapid_key.to_bytes(32)),
+            "subject": "mailto:ops@example.com",
+            "allow_origins": [healthy.url, silent.url, nobody],
+            "ca_file": authority().ca_file,
+        }
+
+        def subscription(origin: str) -> str:
+            return browser.address(f"{origin}/wpush/v2/{SECRET_ADDRESS}")
+
+        def seen(count: int) -> list[str]:
+            wait_until(lambda: len(healthy.received) >= count)
+            return [browser.read(request.body)["message_id"] for request in healthy.received]
+
+        yield Rig(
+            healthy=lambda: WebPush.from_config(config),
+            unreachable=lambda: WebPush.from_config(config),
+            silent=lambda deadline_s: WebPush.from_config({**config, "deadline_s": deadline_s}),
+            seen=seen,
+            address=subscription(healthy.url),
+            unreachable_address=subscription(nobody),
+            silent_address=subscription(silent.url),
         )

@@ -39,6 +39,10 @@ class Rig:
     seen: Callable[[int], list[str]]
     """Wait until the service (or its devices) got so many messages; the ids that it got, also twice."""
     address: str = SECRET_ADDRESS
+    """Of the healthy service; each address holds `SECRET_ADDRESS`."""
+    unreachable_address: str = SECRET_ADDRESS
+    silent_address: str = SECRET_ADDRESS
+    """These two differ from `address` where the address itself says which service is meant."""
     ack_url: str = ""
 
     def messages(self, count: int, **changes: Any) -> list[Message]:

@@ -9,7 +9,7 @@ import pytest
 
 from delivery.outcomes import NO_ANSWER, Outcome, OutcomeKind
 from delivery.providers.base import Message, Provider
-from tests.delivery.providers.rig import SECRET_TOKEN, Rig, send
+from tests.delivery.providers.rig import SECRET_ADDRESS, SECRET_TOKEN, Rig, send
 
 
 def test_answers_in_the_order_of_the_messages(rig: Rig) -> None:
@@ -35,7 +35,7 @@ def test_sends_each_message_once(rig: Rig) -> None:
 def test_calls_a_refused_connection_an_unknown_outcome(rig: Rig) -> None:
     started = time.monotonic()
 
-    outcomes = send(rig.unreachable(), rig.messages(5))
+    outcomes = send(rig.unreachable(), rig.messages(5, address=rig.unreachable_address))
 
     assert {(outcome.kind, outcome.code) for outcome in outcomes} == {(OutcomeKind.RETRY, NO_ANSWER)}
     assert time.monotonic() - started < 3
@@ -44,7 +44,7 @@ def test_calls_a_refused_connection_an_unknown_outcome(rig: Rig) -> None:
 def test_gives_up_at_the_deadline(rig: Rig) -> None:
     started = time.monotonic()
 
-    outcomes = send(rig.silent(0.5), rig.messages(150))
+    outcomes = send(rig.silent(0.5), rig.messages(150, address=rig.silent_address))
 
     assert {(outcome.kind, outcome.code) for outcome in outcomes} == {(OutcomeKind.RETRY, NO_ANSWER)}
     assert 0.4 < time.monotonic() - started < 3
@@ -86,19 +86,20 @@ def test_shows_neither_address_nor_token(rig: Rig, caplog: pytest.LogCaptureFixt
 
     outcomes = [
         *send(rig.healthy(), [*rig.messages(2), oversized(rig)]),
-        *send(rig.unreachable(), rig.messages(1)),
-        *send(rig.silent(0.2), rig.messages(1)),
+        *send(rig.unreachable(), rig.messages(1, address=rig.unreachable_address)),
+        *send(rig.silent(0.2), rig.messages(1, address=rig.silent_address)),
     ]
 
     shown = caplog.text + "".join(outcome.detail + outcome.code for outcome in outcomes)
     assert SECRET_TOKEN not in shown
-    assert rig.address not in shown
+    assert SECRET_ADDRESS not in shown
 
 
 def test_says_in_a_few_words_what_happened(rig: Rig) -> None:
-    outcomes = [*send(rig.unreachable(), rig.messages(1)), *send(rig.healthy(), [oversized(rig)])]
+    [unreachable] = send(rig.unreachable(), rig.messages(1, address=rig.unreachable_address))
+    [refused] = send(rig.healthy(), [oversized(rig)])
 
-    assert all(0 < len(outcome.detail) <= 500 for outcome in outcomes)
+    assert all(0 < len(outcome.detail) <= 500 for outcome in (unreachable, refused))
 
 
 def test_survives_a_new_event_loop(rig: Rig) -> None:
