@@ -29,6 +29,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from hyperframe.frame import GoAwayFrame
 
+GOAWAY_GRACE_S = 0.5
+
 
 @dataclass(frozen=True)
 class Received:
@@ -230,7 +232,8 @@ class _Http2Connection:
             self.pump(stream)
         self.flush()
         if self.leaving and not self.open:
-            self.writer.close()
+            # Closed at once, what the client has sent meanwhile would turn our last answers into a reset.
+            asyncio.get_running_loop().call_later(GOAWAY_GRACE_S, self.writer.close)
 
     def pump(self, stream: int) -> None:
         """As much of the body as the client lets us send now."""
