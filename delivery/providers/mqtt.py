@@ -195,8 +195,8 @@ class Mqtt(Provider):
         except Refused as refused:
             if refused.reason.value != UNSUPPORTED_PROTOCOL:
                 raise
-        except Closed:
-            pass  # some brokers hang up on a version that they do not know
+        except (Closed, TimeoutError):
+            pass  # some brokers hang up on a version that they do not know, or wait for the rest of its CONNECT
         link = await Link.open(self._broker, self._client_id, MQTTProtocolVersion.MQTTv311, self._window)
         if not self._told_old_version:
             self._told_old_version = True

@@ -34,19 +34,22 @@ class ScriptedBroker:
         connack: int | None = 0,
         puback: Callable[[Published], int | None] = lambda _: 0,
         versions: tuple[int, ...] = (V311, V5),
-        hangs_up_on_other_versions: bool = False,
+        on_other_versions: str = "refuses",
         receive_maximum: int | None = None,
         maximum_packet_bytes: int | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`connack` and `puback` give a reason code; None leaves the other side without an answer."""
+        """`connack` and `puback` give a reason code; None leaves the other side without an answer.
+
+        `on_other_versions`: refuses, hangs up, or is silent.
+        """
         self.published: list[Published] = []
         self.connects: list[int] = []
         """The protocol version of each CONNECT."""
         self.most_unanswered = 0
         self._connack, self._puback, self._versions = connack, puback, versions
         self._tls = tls
-        self._hangs_up = hangs_up_on_other_versions
+        self._on_other_versions = on_other_versions
         self._properties = b""
         if receive_maximum is not None:
             self._properties += struct.pack("!BH", 0x21, receive_maximum)
@@ -114,9 +117,9 @@ class ScriptedBroker:
     def _greet(self, connection: socket.socket, version: int) -> bool:
         self.connects.append(version)
         if version not in self._versions:
-            if not self._hangs_up:
+            if self._on_other_versions == "refuses":
                 connection.sendall(bytes([CONNACK << 4, 2, 0, 1]))  # how a 3.1.1 broker refuses
-            return False
+            return self._on_other_versions == "is silent"
         if self._connack is None:
             return True
         properties = bytes([len(self._properties)]) + self._properties if version == V5 else b""

@@ -151,9 +151,9 @@ def test_forgets_denied_devices_after_an_accepted_message() -> None:
     assert outcomes[-1].kind is OutcomeKind.REJECTED
 
 
-@pytest.mark.parametrize("hangs_up", [False, True])
-def test_speaks_3_1_1_where_the_broker_refuses_version_5(hangs_up: bool) -> None:
-    with ScriptedBroker(versions=(V311,), hangs_up_on_other_versions=hangs_up) as broker:
+@pytest.mark.parametrize("how", ["refuses", "hangs up", "is silent"])
+def test_speaks_3_1_1_where_the_broker_does_not_take_version_5(how: str) -> None:
+    with ScriptedBroker(versions=(V311,), on_other_versions=how) as broker:
         [outcome] = send(mqtt(broker.url), [MESSAGE])
 
     assert outcome == accepted()
