@@ -10,10 +10,14 @@ from delivery.models import ProviderState
 
 @admin.register(ProviderState)
 class ProviderStateAdmin(RecordAdmin[ProviderState]):
-    list_display = ("provider", "credential", "state", "waits_until", "why", "rate_per_s", "changed")
+    list_display = ("provider", "credential", "state", "waits_until", "why", "rate", "changed")
     list_filter = ("state",)
     fields = ("provider", "credential", "state", "waits_until", "why", "rate_per_s", "changed")
     readonly_fields = ("provider", "credential", "state", "waits_until", "why", "changed")
+
+    @admin.display(description="Rate per s", ordering="rate_per_s")
+    def rate(self, of: ProviderState) -> str:
+        return "no limit" if of.rate_per_s is None else f"{of.rate_per_s:.1f}"
 
     def named(self, of: ProviderState) -> str:
         return f"{of.provider}/{of.credential}"
