@@ -8,6 +8,8 @@ accepted few of its messages are in flight, so that such a fault is known after 
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from weakref import WeakSet
 
@@ -29,6 +31,7 @@ FEW = 2
 """So many dead addresses in a small window are no sign of a fault of ours, if others were accepted meanwhile."""
 PAUSE_S = 60.0
 ALERT = "guard_tripped"
+REJECTED_ALERT = "payload_rejected"
 QUIET = timedelta(hours=1)
 
 _watching: set[tuple[str, str]] = set()
@@ -100,9 +103,20 @@ def watch(provider: str, credential: str, gone: dict[int, str], *, sends: int, a
         judge(found, now)
 
 
+def tell_of_rejections(provider: str, credential: str, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """One alert where most of a write was rejected with one code: the payload is wrong, not the addresses."""
+    codes = Counter(outcome.code for outcome in outcomes if outcome.kind is OutcomeKind.REJECTED)
+    for code, count in codes.most_common(1):
+        if count >= ENOUGH_SENDS and count > len(outcomes) / 2:
+            said = f"{count} of {len(outcomes)} messages were rejected: {code}"
+            text = f"{said}. No channel was disabled: look at the payload."
+            Alert.objects.open_or_repeat(REJECTED_ALERT, f"{provider}/{credential}", text, now)
+
+
 def judge_overdue(now: datetime) -> int:
     """Judge the windows whose time is over; how many. An alert that was quiet for an hour is closed."""
-    Alert.objects.filter(kind=ALERT, closed_at=None, last_seen_at__lte=now - QUIET).update(closed_at=now)
+    quiet = Alert.objects.filter(kind__in=[ALERT, REJECTED_ALERT], closed_at=None, last_seen_at__lte=now - QUIET)
+    quiet.update(closed_at=now)
     overdue = ProviderState.objects.filter(window_from__lte=now - LONGEST)
     return sum(judge(state, now) for state in overdue)
 

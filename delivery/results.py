@@ -318,6 +318,7 @@ def _learn(attempts: Sequence[Attempt], now: datetime) -> None:
     for (provider, credential), tried in by_credential.items():
         outcomes = [attempt.outcome for attempt in tried if attempt.outcome is not None]
         gate.learn(provider, credential, outcomes, now)
+        guard.tell_of_rejections(provider, credential, outcomes, now)
         guard.watch(
             provider,
             credential,

@@ -255,7 +255,7 @@ def test_a_write_asks_as_much_for_many_rejected_messages_as_for_one() -> None:
             results.write(rejected, token)
         return len(asked)
 
-    assert queries(30) == queries(1)
+    assert queries(15) == queries(1)
 
 
 def test_a_gone_address_is_parked_with_who_said_so(scripted: type[Scripted]) -> None:
