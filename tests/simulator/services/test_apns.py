@@ -113,7 +113,7 @@ def another_key() -> str:
         ({"key": another_key()}, "InvalidProviderToken"),
         ({"key_id": "OTHERKEY01"}, "InvalidProviderToken"),
         ({"iss": "OTHERTEAM1"}, "InvalidProviderToken"),
-        ({"iat": int(time.time()) + 600}, "InvalidProviderToken"),
+        ({"iat": int(time.time()) + 86_400}, "InvalidProviderToken"),
         ({"iat": "now"}, "InvalidProviderToken"),
         ({"iat": int(time.time()) - 3700}, "ExpiredProviderToken"),
     ],
