@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from delivery import ack_tokens, clocks, credentials, event_loop, gate, guard, hints, results
+from delivery import ack_tokens, clocks, crash_points, credentials, event_loop, gate, guard, hints, results
 from delivery.models import Channel, Job, PushNotificationLog
 from delivery.models.channel import ChannelState
 from delivery.models.push_log_rows import Claimed
@@ -78,6 +78,7 @@ def _send(name: str, claim: Any, most: int) -> int:
         token = uuid4()
         rows = claim(name, credential, may.count, token, now)
         if rows:
+            crash_points.passing("after_claim")
             _run(provider, Batch(rows, token, now, mono))
             return len(rows)
     return 0
@@ -260,6 +261,7 @@ async def _send_all(
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, draft, sent_at)
+            crash_points.passing("after_answer")
             caution.note(outcome)
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
         caution.nothing_left()
