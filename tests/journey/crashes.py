@@ -82,7 +82,8 @@ class Crashes:
     def task(self, call: str, crash_at: str = "", settings: Mapping[str, str] | None = None) -> int:
         """Run one task, such as `send('fcm')`, in a new process; how that ended."""
         name = f"task-{crash_at.replace(':', '-')}-{call.replace(chr(39), '')}"
-        command = [PYTHON, "manage.py", "shell", "-v", "0", "-c", f"from delivery import tasks; tasks.{call}"]
+        script = f"from delivery import tasks; tasks.{call}"
+        command: list[str | Path] = [PYTHON, "manage.py", "shell", "-v", "0", "-c", script]
         env = {**self.production.env, "CRASH_AT": crash_at, **(settings or {})}
         return spawn(name, command, folder=self.production.folder, env=env).wait()
 
@@ -93,9 +94,10 @@ class Crashes:
     def start_again(self) -> None:
         """A worker for every queue, beat, and the consumer of acks, told nothing but where the servers are."""
         queues = ",".join(["fanout", "maintenance", *(f"push.{provider}" for provider in PROVIDERS)])
-        worker = ["-A", "celery_app", "worker", "--queues", queues, "--concurrency", "2", "--without-mingle"]
+        options = ["--queues", queues, "--concurrency", "2", "--without-mingle", "--without-gossip"]
+        command: list[str | Path] = [PYTHON.parent / "celery", "-A", "celery_app", "worker", *options]
         self.production.processes["worker"] = spawn(
-            "worker", [PYTHON.parent / "celery", *worker], folder=self.production.folder, env=self.production.env
+            "worker", command, folder=self.production.folder, env=self.production.env
         )
         self.production.start("beat")
         self.production.start("mqtt_acks")

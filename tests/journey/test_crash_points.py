@@ -12,6 +12,7 @@ import paho.mqtt.publish
 import pytest
 import redis
 
+from homepot import brokers
 from simulator.services import PushServices, running
 from tests import servers
 from tests.delivery.mqtt import Listener
@@ -293,7 +294,7 @@ def test_an_ack_over_mqtt_survives_the_death_of_its_consumer_twice(
     [push] = device.pending()
     ack = {"message_id": push["message_id"], "ack_token": push["payload"]["ack_token"]}
     crashes.production.processes["mqtt_acks"].stop()
-    left = []
+    left: list[str] = []
 
     for place in ("before_ack_commit", "after_ack_commit"):
         consumer = crashes.production.start("mqtt_acks", instance=f"mqtt_acks-{place}", CRASH_AT=place)
@@ -313,7 +314,7 @@ def test_an_ack_over_mqtt_survives_the_death_of_its_consumer_twice(
 
 
 def publish(broker: servers.Mqtt, topic: str, content: Mapping[str, str]) -> None:
-    login: Any = {"username": servers.brokers.MQTT_USER, "password": broker.password}
+    login: Any = {"username": brokers.MQTT_USER, "password": broker.password}
     paho.mqtt.publish.single(topic, json.dumps(content), qos=1, hostname="127.0.0.1", port=broker.port, auth=login)
 
 
