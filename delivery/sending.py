@@ -30,9 +30,6 @@ from delivery.results import Attempt
 
 log = logging.getLogger(__name__)
 
-LAST_START_SHARE = 2 / 3
-"""No send starts after this share of the batch's budget: what is in flight then still ends inside it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -245,10 +242,10 @@ async def _send_all(
     provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]", closed: Event
 ) -> None:
     """Keep up to a window of sends in flight, fewer until the first is accepted; each result goes to `came`, and None
-    after the last."""
+    after the last. No send starts that could end after the batch's budget."""
     waiting = deque(drafts)
     caution = guard.Caution(provider)
-    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S * LAST_START_SHARE
+    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S - settings.SEND_DEADLINE_S
 
     async def sender(number: int) -> None:
         await caution.turn(number)
