@@ -134,8 +134,7 @@ def _run(provider: Provider, batch: Batch) -> None:
         ended = False
         while not ended:
             attempts, ended = _collect(came)
-            results.write(attempts, batch.token)
-            _tell(attempts)
+            _tell(results.write(attempts, batch.token))
             if _any_failed(attempts) and gate.is_closed(provider.name, batch.rows[0].credential):
                 closed.set()
         future.result(timeout=1.0)

@@ -47,6 +47,10 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [(provider, credential)] = behind
             found.append((provider, credential))
 
+    def held(self, ids: Sequence[int], token: UUID) -> set[int]:
+        """Those of these rows that this claim still holds, whatever has become of them."""
+        return set(self.filter(pk__in=ids, claim_token=token).values_list("pk", flat=True))
+
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
 
