@@ -131,7 +131,7 @@ def test_only_what_was_in_flight_is_sent_again(crashes: Crashes, before_and_afte
 
 
 def deaths(worker: Process) -> int:
-    return worker.output().count("WorkerLostError")
+    return worker.output().count("exited with 'signal 9 (SIGKILL)'")
 
 
 @pytest.fixture(scope="module")
