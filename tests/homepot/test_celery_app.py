@@ -1,7 +1,7 @@
 """What Celery does around a task, as far as it is ours to say."""
 
 import pytest
-from celery.fixups.django import DjangoWorkerFixup
+from celery.fixups.django import DjangoWorkerFixup  # type: ignore[attr-defined]
 from celery.signals import task_postrun, task_prerun
 from django.db import OperationalError, connection
 
