@@ -93,6 +93,9 @@ class Run:
         """Messages that a provider has accepted or a device has acked."""
         return self.count("sent_at IS NOT NULL OR status = 'delivered'")
 
+    def delivered(self) -> int:
+        return self.count("status = 'delivered'")
+
     def held(self, provider: str) -> int:
         """Messages of the provider that a worker holds, dead or alive, and that have not ended."""
         return self.count("claim_token IS NOT NULL AND status = 'pending' AND provider = %s", provider)

@@ -80,7 +80,8 @@ class Production:
         """Start a process type of the Procfile, under another name where there is to be more than one of it."""
         own = instance or name
         command = self._commands[name].replace("0.0.0.0", "127.0.0.1").replace(f" {name}@%h", f" {own}@%h")
-        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=self.env)
+        env = {**self.env, "DATABASE_POOL": "1"} if name == "web" else self.env
+        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=env)
         return self.processes[own]
 
     def start_all(self, *workers: str) -> None:

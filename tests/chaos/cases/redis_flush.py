@@ -28,6 +28,6 @@ def inject(run: Run) -> None:
 
 CASE = Case(
     name="redis-flush",
-    sentence="Redis is emptied again and again while jobs are fanned out and sent: hints, queues and counters are gone.",
+    sentence="Redis is emptied again and again while jobs are fanned out and sent: hints and counters are gone.",
     inject=inject,
 )
