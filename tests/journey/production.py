@@ -74,11 +74,12 @@ class Production:
         command: list[str | Path] = [PYTHON, "manage.py", *arguments]
         return spawn(f"manage-{arguments[0]}", command, folder=self.folder, env={**self.env, **env}).finish(120)
 
-    def start(self, name: str, *, instance: str = "") -> Process:
+    def start(self, name: str, *, instance: str = "", env: Mapping[str, str] | None = None) -> Process:
         """Start a process type of the Procfile, under another name where there is to be more than one of it."""
         own = instance or name
         command = self._commands[name].replace("0.0.0.0", "127.0.0.1").replace(f" {name}@%h", f" {own}@%h")
-        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=self.env)
+        environment = {**self.env, **(env or {})}
+        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=environment)
         return self.processes[own]
 
     def start_all(self, *workers: str) -> None:
