@@ -17,11 +17,19 @@ def library() -> Path | None:
 
 def off_by(seconds: int) -> dict[str, str]:
     """The environment of a process whose clock is ahead by so much, or behind."""
-    preloaded = library()
-    assert preloaded is not None, MISSING
+    return {**_preloaded(), "FAKETIME": f"{seconds:+d}"}
+
+
+def off_as_told_by(file: Path) -> dict[str, str]:
+    """The same, as the file says at any moment: `+600` or `-600`."""
+    return {**_preloaded(), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_CACHE_DURATION": "1"}
+
+
+def _preloaded() -> dict[str, str]:
+    found = library()
+    assert found is not None, MISSING
     return {
-        "LD_PRELOAD": str(preloaded),
-        "FAKETIME": f"{seconds:+d}",
+        "LD_PRELOAD": str(found),
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "PYTHONPATH": str(SITE),
         "NO_FAKE_STAT": "1",
