@@ -1,4 +1,4 @@
-"""A web server that dies after the commit and before the client has its answer: the client sends again, once it is back."""
+"""A web server that dies after the commit, before the client has its answer: the client sends again."""
 
 import json
 import socket
