@@ -25,6 +25,7 @@ from delivery.models.channel import ChannelState
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
+from delivery.providers import clock
 from delivery.providers.base import ConfigError, Message, Provider
 from delivery.results import Attempt
 
@@ -64,6 +65,7 @@ def _send(name: str, claim: Any, most: int) -> int:
     for credential in _by_urgency(name, list(configs)):
         config = configs[credential]
         now, mono = clocks.db_now(), time.monotonic()
+        clock.set_to(now)
         may = gate.leave(name, credential, most, now, own_limit(config))
         if not may.count:
             continue

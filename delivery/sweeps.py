@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from delivery import clocks, crash_points, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
-from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
+from delivery.models import Alert, Channel, Job, PushNotificationLog, Status, TelemetryBatch
 from delivery.models.push_log import INBOX
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,12 @@ def archive_silent_channels() -> int:
 
 
 def forget_idempotency_keys() -> int:
-    """After 30 days a key may stand for another order."""
+    """After 30 days a key may stand for another order, or another batch of telemetry; how many were let go."""
     before = clocks.db_now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
-    return Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+    batches, _ = TelemetryBatch.objects.filter(created_at__lt=before).delete()
+    return batches + Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(
+        idempotency_key=None
+    )
 
 
 def judge_overdue() -> int:

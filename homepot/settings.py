@@ -194,8 +194,9 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "delivery.beat:Beat"
 CELERY_BEAT_SCHEDULE = {
-    name: {"task": name, "schedule": seconds, "options": {"expires": max(5.0, seconds)}}
+    name: {"task": name, "schedule": seconds}
     for name, seconds in {
         "delivery.rehint": 1.0,
         "delivery.release_lost": 2.0,

@@ -13,7 +13,7 @@ from delivery.models.provider_state import ProviderState
 from delivery.models.push_log import PushNotificationLog, Status
 from delivery.models.receipt import Receipt
 from delivery.models.site import Site
-from delivery.models.telemetry import TelemetryLog
+from delivery.models.telemetry import TelemetryBatch, TelemetryLog
 
 __all__ = [
     "AddressChallenge",
@@ -30,5 +30,6 @@ __all__ = [
     "Receipt",
     "Site",
     "Status",
+    "TelemetryBatch",
     "TelemetryLog",
 ]
