@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connections
@@ -40,6 +41,14 @@ os.environ.update(
     DEBUG="0",
 )
 django.setup()
+
+hypothesis.settings.register_profile(
+    "quick", derandomize=True, database=None, deadline=None, max_examples=100, stateful_step_count=40
+)
+hypothesis.settings.register_profile(
+    "long", database=None, deadline=None, max_examples=5_000, stateful_step_count=100, print_blob=True
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
