@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connections
+from hypothesis import Phase
 
 from tests import servers
 
@@ -42,11 +43,12 @@ os.environ.update(
 )
 django.setup()
 
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 hypothesis.settings.register_profile(
-    "quick", derandomize=True, database=None, deadline=None, max_examples=100, stateful_step_count=40
+    "quick", phases=PHASES, derandomize=True, database=None, deadline=None, max_examples=100, stateful_step_count=40
 )
 hypothesis.settings.register_profile(
-    "long", database=None, deadline=None, max_examples=5_000, stateful_step_count=100, print_blob=True
+    "long", phases=PHASES, database=None, deadline=None, max_examples=5_000, stateful_step_count=100, print_blob=True
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

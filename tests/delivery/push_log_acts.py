@@ -1,12 +1,13 @@
 """What can happen to messages: each act is one real call into the product, and what it should do to a row."""
 
 from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from uuid import UUID
 
 from django.db import transaction
-from hypothesis import strategies as st
 
 from delivery import acks, sweeps
 from delivery.models import Job, PushNotificationLog
@@ -60,44 +61,63 @@ class World:
         return self.tokens[-1]
 
 
-def drawn(data: st.DataObject, world: World, name: str) -> Act:
-    return ACTS[name](data, world)
+def drawn(chance: Random, world: World) -> Act:
+    """Any act; mostly one that changes a row, as most find nothing to do."""
+    for _ in range(4):
+        act = ACTS[chance.choice(OFTEN)](chance, world)
+        if any(act.on(copy(row)) for row in world.rows.values()) or chance.random() < 0.1:
+            break
+    return act
 
 
-def _some(data: st.DataObject, world: World) -> list[int]:
-    picked: list[int] = data.draw(st.lists(st.sampled_from(sorted(world.rows)), min_size=1, max_size=4, unique=True))
-    return sorted(picked)
+def _some(chance: Random, world: World, fitting: Callable[[Row], bool] = lambda row: False) -> list[int]:
+    """Mostly rows that fit the act, so that long ways are walked; else any."""
+    fit = sorted(row.id for row in world.rows.values() if fitting(row))
+    if fit and chance.random() < 0.75:
+        return fit
+    return sorted(chance.sample(sorted(world.rows), chance.randint(1, min(4, len(world.rows)))))
 
 
-def _token(data: st.DataObject, world: World) -> UUID:
+def _held_by(chance: Random, world: World, token: UUID) -> list[int]:
+    return _some(chance, world, lambda row: row.claim_token == token)
+
+
+def _line(chance: Random, world: World) -> tuple[str, int]:
+    """A provider and priority, as a rule one for which messages wait."""
+    waiting = {
+        (row.provider, row.priority) for row in world.rows.values() if row.next_attempt_at and not row.claim_token
+    }
+    return chance.choice([*sorted(waiting), (PROVIDERS[0], PRIORITIES[0])])
+
+
+def _token(chance: Random, world: World) -> UUID:
     """Of a claim that still lives, as a rule; else of one that has ended, or of nobody."""
     live = sorted({row.claim_token for row in world.rows.values() if row.claim_token})
-    picked: UUID = data.draw(st.sampled_from([*live, *live, *world.tokens[-2:], STRANGER]))
-    return picked
+    return chance.choice([*live, *live, *world.tokens[-2:], STRANGER])
 
 
-def _before(data: st.DataObject, world: World) -> datetime:
-    return world.now - timedelta(milliseconds=data.draw(st.sampled_from([0, 1, 250, 3_000])))
+def _before(chance: Random, world: World) -> datetime:
+    return world.now - timedelta(milliseconds=chance.choice([0, 1, 250, 3_000]))
 
 
-def _again(data: st.DataObject, world: World, row: Row) -> Again:
+def _again(chance: Random, world: World, row: Row) -> Again:
     """The same channel later, another one at once, or the inbox: as results.py decides."""
-    kind = data.draw(st.sampled_from(["later", "uncounted", "next", "inbox"]))
+    kind = chance.choice(["later", "uncounted", "next", "inbox"])
     if kind == "next":
         provider = PROVIDERS[row.provider == PROVIDERS[0]]
         channel = world.channels[row.device_id, provider]
         return Again(row.id, provider, "default", channel, world.now, 0, row.provider, "gone", "")
     if kind == "inbox" or row.provider == "inbox":
         return Again(row.id, "inbox", "", None, None, 0, row.provider, "gone", "")
-    due_at = world.now + timedelta(seconds=data.draw(st.sampled_from([0, 2, 600])))
+    due_at = world.now + timedelta(seconds=chance.choice([0, 2, 600]))
     count = max(0, row.attempt_count - (kind == "uncounted"))
     return Again(row.id, row.provider, row.credential, row.channel_id, due_at, count, "", "503", "busy")
 
 
 # --- one worker
-def claim(data: st.DataObject, world: World) -> Act:
-    provider, priority = data.draw(st.sampled_from(PROVIDERS)), data.draw(st.sampled_from(PRIORITIES))
-    limit = data.draw(st.sampled_from([1, ALL, ALL]))
+def claim(chance: Random, world: World) -> Act:
+    provider, priority = _line(chance, world)
+    limit = chance.choice([1, ALL, ALL])
     now, until, token = world.now, world.now + LEASE, world.new_token()
     return Act(
         ["claim"],
@@ -111,8 +131,8 @@ def claim(data: st.DataObject, world: World) -> Act:
     )
 
 
-def claim_lost(data: st.DataObject, world: World) -> Act:
-    provider, priority = data.draw(st.sampled_from(PROVIDERS)), data.draw(st.sampled_from(PRIORITIES))
+def claim_lost(chance: Random, world: World) -> Act:
+    provider, priority = _line(chance, world)
     now, until, token = world.now, world.now + LEASE, world.new_token()
     return Act(
         ["claim"],
@@ -124,8 +144,8 @@ def claim_lost(data: st.DataObject, world: World) -> Act:
     )
 
 
-def take(data: st.DataObject, world: World) -> Act:
-    ids, until, token = _some(data, world), world.now + LEASE, world.new_token()
+def take(chance: Random, world: World) -> Act:
+    ids, until, token = _some(chance, world), world.now + LEASE, world.new_token()
     return Act(
         ["take"],
         lambda: {row.id for row in LOG.filter(pk__in=ids).take(token=token, until=until)},
@@ -133,10 +153,10 @@ def take(data: st.DataObject, world: World) -> Act:
     )
 
 
-def give_back(data: st.DataObject, world: World) -> Act:
+def give_back(chance: Random, world: World) -> Act:
     """Only what was claimed: what `take` took had no attempt counted."""
-    ids, due_at, token = _some(data, world), world.now, _token(data, world)
-    counted = [row_id for row_id in ids if world.rows[row_id].attempt_count] or [0]
+    due_at, token = world.now, _token(chance, world)
+    counted = [row_id for row_id in _held_by(chance, world, token) if world.rows[row_id].attempt_count] or [0]
     return Act(
         ["give_back"],
         lambda: LOG.give_back(counted, token=token, due_at=due_at),
@@ -144,10 +164,12 @@ def give_back(data: st.DataObject, world: World) -> Act:
     )
 
 
-def mark_sent(data: st.DataObject, world: World) -> Act:
-    token = _token(data, world)
-    hedge_at = data.draw(st.sampled_from([None, world.now + timedelta(seconds=20)]))
-    sent = {i: Sent(i, _before(data, world), f"p-{i}-{token.int}", "", hedge_at) for i in _some(data, world)}
+def mark_sent(chance: Random, world: World) -> Act:
+    token = _token(chance, world)
+    hedge_at = chance.choice([None, world.now + timedelta(seconds=20)])
+    sent = {
+        i: Sent(i, _before(chance, world), f"p-{i}-{token.int}", "", hedge_at) for i in _held_by(chance, world, token)
+    }
     return Act(
         ["mark_sent"],
         lambda: LOG.mark_sent(list(sent.values()), token=token),
@@ -155,8 +177,9 @@ def mark_sent(data: st.DataObject, world: World) -> Act:
     )
 
 
-def mark_due_again(data: st.DataObject, world: World) -> Act:
-    token, again = _token(data, world), {i: _again(data, world, world.rows[i]) for i in _some(data, world)}
+def mark_due_again(chance: Random, world: World) -> Act:
+    token = _token(chance, world)
+    again = {i: _again(chance, world, world.rows[i]) for i in _held_by(chance, world, token)}
     return Act(
         ["mark_due_again"],
         lambda: LOG.mark_due_again(list(again.values()), token=token),
@@ -164,8 +187,9 @@ def mark_due_again(data: st.DataObject, world: World) -> Act:
     )
 
 
-def mark_still_sent(data: st.DataObject, world: World) -> Act:
-    token, ids = _token(data, world), [i for i in _some(data, world) if world.rows[i].sent_at]
+def mark_still_sent(chance: Random, world: World) -> Act:
+    token = _token(chance, world)
+    ids = [i for i in _held_by(chance, world, token) if world.rows[i].sent_at]
     return Act(
         ["mark_still_sent"],
         lambda: LOG.mark_still_sent(ids, token=token),
@@ -173,8 +197,9 @@ def mark_still_sent(data: st.DataObject, world: World) -> Act:
     )
 
 
-def mark_failed(data: st.DataObject, world: World) -> Act:
-    token, ids = _token(data, world), _some(data, world)
+def mark_failed(chance: Random, world: World) -> Act:
+    token = _token(chance, world)
+    ids = _held_by(chance, world, token)
     return Act(
         ["mark_failed"],
         lambda: LOG.mark_failed([Failed(i, "rejected", "") for i in ids], token=token),
@@ -183,9 +208,9 @@ def mark_failed(data: st.DataObject, world: World) -> Act:
 
 
 # --- sweeps
-def move_waiting(data: st.DataObject, world: World) -> Act:
+def move_waiting(chance: Random, world: World) -> Act:
     seen_at = world.now
-    again = {i: _again(data, world, world.rows[i]) for i in _some(data, world)}
+    again = {i: _again(chance, world, world.rows[i]) for i in _some(chance, world)}
     return Act(
         ["move_waiting"],
         lambda: LOG.move_waiting(list(again.values()), seen_at=seen_at),
@@ -193,9 +218,9 @@ def move_waiting(data: st.DataObject, world: World) -> Act:
     )
 
 
-def hedge(data: st.DataObject, world: World) -> Act:
+def hedge(chance: Random, world: World) -> Act:
     again = {}
-    for i in _some(data, world):
+    for i in _some(chance, world, lambda row: row.hedge_at is not None and row.status == "sent"):
         provider = PROVIDERS[world.rows[i].provider == PROVIDERS[0]]
         channel = world.channels[world.rows[i].device_id, provider]
         again[i] = Again(i, provider, "default", channel, world.now, 0, world.rows[i].provider, "no_ack", "")
@@ -206,13 +231,13 @@ def hedge(data: st.DataObject, world: World) -> Act:
     )
 
 
-def unhedge(data: st.DataObject, world: World) -> Act:
-    ids = _some(data, world)
+def unhedge(chance: Random, world: World) -> Act:
+    ids = _some(chance, world)
     return Act(["unhedge"], lambda: LOG.unhedge(ids), lambda row: row.id in ids and row.unhedge())
 
 
-def expire(data: st.DataObject, world: World) -> Act:
-    now, limit = world.now, data.draw(st.sampled_from([1, ALL, ALL]))
+def expire(chance: Random, world: World) -> Act:
+    now, limit = world.now, chance.choice([1, ALL, ALL])
     return Act(
         ["expire"],
         lambda: LOG.expire(now, limit=limit),
@@ -223,8 +248,8 @@ def expire(data: st.DataObject, world: World) -> Act:
     )
 
 
-def release_lost(data: st.DataObject, world: World) -> Act:
-    now, limit = world.now, data.draw(st.sampled_from([1, ALL, ALL]))
+def release_lost(chance: Random, world: World) -> Act:
+    now, limit = world.now, chance.choice([1, ALL, ALL])
     return Act(
         ["release_lost"],
         lambda: LOG.release_lost(now, limit=limit),
@@ -235,7 +260,7 @@ def release_lost(data: st.DataObject, world: World) -> Act:
     )
 
 
-def settle(data: st.DataObject, world: World) -> Act:
+def settle(chance: Random, world: World) -> Act:
     """Completes jobs; the messages stay as they are."""
 
     def run() -> None:
@@ -245,8 +270,8 @@ def settle(data: st.DataObject, world: World) -> Act:
 
 
 # --- people and devices
-def cancel(data: st.DataObject, world: World) -> Act:
-    now, job_id = world.now, data.draw(st.sampled_from(sorted({row.job_id for row in world.rows.values()})))
+def cancel(chance: Random, world: World) -> Act:
+    now, job_id = world.now, chance.choice(sorted({row.job_id for row in world.rows.values()}))
     return Act(
         ["cancel"],
         lambda: LOG.cancel(job_id, now=now, code="recalled"),
@@ -254,9 +279,9 @@ def cancel(data: st.DataObject, world: World) -> Act:
     )
 
 
-def hand_out(data: st.DataObject, world: World) -> Act:
-    now, ids = world.now, _some(data, world)
-    device_id = data.draw(st.sampled_from([world.rows[i].device_id for i in ids]))
+def hand_out(chance: Random, world: World) -> Act:
+    now, ids = world.now, _some(chance, world)
+    device_id = chance.choice([world.rows[i].device_id for i in ids])
     return Act(
         ["hand_out"],
         lambda: LOG.hand_out(device_id, ids, now),
@@ -264,17 +289,17 @@ def hand_out(data: st.DataObject, world: World) -> Act:
     )
 
 
-def _told(data: st.DataObject, world: World) -> datetime | None:
+def _told(chance: Random, world: World) -> datetime | None:
     """What the device's clock said: nothing, about now, or something that makes no sense."""
-    away_s = data.draw(st.sampled_from([None, None, 0, -0.4, -1, -180, 600, -31_536_000]))
+    away_s = chance.choice([None, None, 0, -0.4, -1, -180, 600, -31_536_000])
     return None if away_s is None else world.now + timedelta(seconds=away_s)
 
 
-def device_has(data: st.DataObject, world: World) -> Act:
+def device_has(chance: Random, world: World) -> Act:
     """The statement alone, for the rows that it says it changed."""
-    now, told, status = world.now, _told(data, world), data.draw(st.sampled_from(ARRIVALS))
-    ids = _some(data, world)
-    owner = {i: data.draw(st.sampled_from([world.rows[i].device_id] * 3 + sorted(world.offsets_ms))) for i in ids}
+    now, told, status = world.now, _told(chance, world), chance.choice(ARRIVALS)
+    ids = _some(chance, world)
+    owner = {i: chance.choice([world.rows[i].device_id] * 3 + sorted(world.offsets_ms)) for i in ids}
     opened_at, clicked_at = now if status != "delivered" else None, now if status == "clicked" else None
 
     def run() -> set[int]:
@@ -294,18 +319,14 @@ def device_has(data: st.DataObject, world: World) -> Act:
     return Act(["device_has"], run, on)
 
 
-def ack(data: st.DataObject, world: World) -> Act:
+def ack(chance: Random, world: World) -> Act:
     """A batch as it comes over the wire: several of one message, replays, other devices' messages, unknown ids."""
     said: list[tuple[int, str, str, datetime | None]] = [
-        (i, data.draw(st.sampled_from([world.rows[i].device_id] * 4 + sorted(world.offsets_ms))), status, told)
-        for i in _some(data, world)
-        for status, told in data.draw(
-            st.lists(
-                st.tuples(st.sampled_from([*ARRIVALS, "failed", "unknown"]), st.just(_told(data, world))),
-                min_size=1,
-                max_size=2,
-            )
-        )
+        (i, chance.choice([world.rows[i].device_id] * 4 + sorted(world.offsets_ms)), status, told)
+        for i in _some(chance, world)
+        for status, told in [
+            (chance.choice([*ARRIVALS, "failed", "unknown"]), _told(chance, world)) for _ in range(chance.randint(1, 2))
+        ]
     ]
     now = world.now
     batch = [
@@ -335,10 +356,11 @@ def ack(data: st.DataObject, world: World) -> Act:
     return Act(["device_has", "device_refuses"], lambda: acks.record([*batch, unknown]), on, receipts=receipts)
 
 
-ACTS: dict[str, Callable[[st.DataObject, World], Act]] = {
+ACTS: dict[str, Callable[[Random, World], Act]] = {
     act.__name__: act
     for act in (
         *(claim, claim_lost, take, give_back, mark_sent, mark_due_again, mark_still_sent, mark_failed),
         *(move_waiting, hedge, unhedge, expire, release_lost, settle, cancel, hand_out, device_has, ack),
     )
 }
+OFTEN = (*ACTS, *["claim"] * 3, *["mark_sent"] * 2, "claim_lost", "mark_still_sent", "hedge", "settle")
