@@ -93,7 +93,7 @@ class Messages(RuleBasedStateMachine):
     @precondition(lambda self: len(self.jobs) < 3)
     @rule(chance=CHANCE)
     def order(self, chance: Random) -> None:
-        ttl_s, priority = chance.choice([30, 300, 3_600]), chance.choice(PRIORITIES)
+        ttl_s, priority = chance.choice([30, 60, 300]), chance.choice(PRIORITIES)
         job_id = f"job-{len(self.jobs)}"
         job = a_job(job_id=job_id, now=self.world.now, ttl_s=ttl_s, priority=Priority(priority))
         self.jobs[job.job_id] = job.status
@@ -134,11 +134,15 @@ class Messages(RuleBasedStateMachine):
                 self.world.rows[row_id] = row
 
     # --- life
-    @rule(seconds=st.sampled_from([0.001, 0.25, 3, 20, 61, 61, 301]))
+    @rule(seconds=st.sampled_from([0.001, 3, 20, 31, 61, 301]))
     def time_passes(self, seconds: float) -> None:
         self.world.now += timedelta(seconds=seconds)
 
     @rule(chance=CHANCE)
+    def some_acts(self, chance: Random) -> None:
+        for _ in range(5):
+            self.one_act(chance)
+
     def one_act(self, chance: Random) -> None:
         act, before = drawn(chance, self.world), self.world.rows
         expected, could = moved(act, before)
