@@ -284,5 +284,5 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.timeout(3_600)
 def test_messages_only_ever_go_where_the_diagram_allows(fleet: None) -> None:
-    quick = settings(suppress_health_check=list(HealthCheck))
+    quick = settings(max_examples=settings.default.max_examples // 4, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Messages, settings=quick)  # type: ignore[no-untyped-call]
