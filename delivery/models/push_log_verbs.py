@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from delivery.models import setwise
 from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
@@ -148,7 +149,10 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
 
     # --- what the holder found out
     def mark_sent(self, sent: Sequence[Sent], *, token: UUID) -> int:
-        """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only."""
+        """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only.
+
+        `sent_at` stays that of the first channel that accepted it: its copy may be the one that arrives.
+        """
         table, params = setwise.rows(
             {
                 "id": "bigint",
@@ -159,14 +163,15 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             },
             [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100], s.hedge_at) for s in sent],
         )
-        latency = f"({setwise.ms_between('m.received_at', 'r.sent_at')} + COALESCE(m.clock_offset_ms, 0))"
+        first = "COALESCE(m.sent_at, r.sent_at)"
+        latency = f"({setwise.ms_between('m.received_at', first)} + COALESCE(m.clock_offset_ms, 0))"
         return setwise.execute(
             f"""
             UPDATE {LOG} AS m SET
                 status = CASE WHEN m.status = 'pending' THEN 'sent' ELSE m.status END,
                 error_code = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_code END,
                 error_message = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_message END,
-                sent_at = r.sent_at, accepted_code = r.code, hedge_at = r.hedge_at,
+                sent_at = {first}, accepted_code = r.code, hedge_at = r.hedge_at,
                 provider_message_id = r.provider_message_id,
                 clock_skewed = (m.clock_skewed OR COALESCE({latency} < -{SKEW_MS}, false)),
                 latency_ms = CASE WHEN m.received_at IS NULL OR m.clock_skewed OR {latency} < -{SKEW_MS} THEN NULL
@@ -326,7 +331,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         """Pending and unclaimed -> sent, because the device fetched it from its inbox."""
         return self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None).update(
             status="sent",
-            sent_at=now,
+            sent_at=Coalesce("sent_at", now),
             next_attempt_at=None,
             fallback_from=models.Case(
                 models.When(provider="inbox", then=models.F("fallback_from")), default=models.F("provider")
