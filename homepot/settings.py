@@ -21,6 +21,7 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 PUBLIC_URL = env.url("PUBLIC_URL", "http://127.0.0.1:8000", schemes=("http", "https")).rstrip("/")
 NUM_PROXIES = env.integer("NUM_PROXIES", 0, maximum=10)
 HTTPS = PUBLIC_URL.startswith("https://")
+WEB_THREADS = env.integer("WEB_THREADS", 8, minimum=4, maximum=100)
 
 INSTALLED_APPS = [
     "homepot.apps.AdminConfig",
