@@ -136,6 +136,7 @@ CELERY_BROKER_URL = env.url(
 # --- Orders and messages
 DEFAULT_TTL_S = env.integer("DEFAULT_TTL_S", 300, minimum=1, maximum=2_419_200)
 MAX_TTL_S = 2_419_200  # 28 days: the longest that any provider keeps a message
+INTAKE_LIMIT_S = env.number("INTAKE_LIMIT_S", 120.0, minimum=1, maximum=86_400)
 FANOUT_CHUNK = env.integer("FANOUT_CHUNK", 500, minimum=1, maximum=10_000)
 SEND_BATCH = env.integer("SEND_BATCH", 200, minimum=1, maximum=5_000)
 SEND_WINDOW = env.integer("SEND_WINDOW", 100, minimum=1, maximum=1_000)
