@@ -11,9 +11,9 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from delivery import backoff, breaker, clocks, fanout, gate, guard, hints, routing
+from delivery import backoff, breaker, clocks, fanout, gate, guard, hints, outage, routing
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
@@ -76,8 +76,8 @@ def write(attempts: Sequence[Attempt], token: UUID) -> None:
         try:
             setwise.again_on_deadlock(lambda: _write(in_order, token))
             return
-        except (OperationalError, InterfaceError) as error:
-            if wait_s is None or connection.in_atomic_block:
+        except (DatabaseError, InterfaceError) as error:
+            if not outage.is_outage(error) or wait_s is None or connection.in_atomic_block:
                 raise
             log.warning("results wait for the database", extra={"rows": len(attempts), "why": type(error).__name__})
             connection.close()

@@ -88,6 +88,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
 # --- The record
+STATEMENT_LIMIT_S = env.integer("STATEMENT_LIMIT_S", 30, maximum=86_400)
+LOCK_LIMIT_S = 10
+
+
 def _database() -> dict[str, Any]:
     """PostgreSQL for production, SQLite (WAL, one writer at a time) for the embedded default."""
     address = env.url(
@@ -103,7 +107,15 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
         }
     else:
-        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+        options = config.setdefault("OPTIONS", {})
+        options.update({"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, **options})
+        limits_ms = {
+            "statement_timeout": STATEMENT_LIMIT_S * 1000,
+            "lock_timeout": LOCK_LIMIT_S * 1000,
+            "idle_in_transaction_session_timeout": STATEMENT_LIMIT_S * 1000,
+        }
+        limits = [f"-c {name}={limit_ms}" for name, limit_ms in limits_ms.items()]
+        options["options"] = " ".join([*limits, options.get("options", "")]).strip()
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 0 if pooled else 600
         if pooled:
