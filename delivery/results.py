@@ -11,10 +11,10 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from prometheus_client import Counter as Metric
 
-from delivery import backoff, breaker, clocks, crash_points, fanout, gate, guard, hints, routing
+from delivery import backoff, breaker, clocks, crash_points, fanout, gate, guard, hints, outage, routing
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
@@ -83,9 +83,9 @@ def write(attempts: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
         try:
             written = setwise.again_on_deadlock(lambda: _write(in_order, token))
             break
-        except (OperationalError, InterfaceError) as error:
+        except (DatabaseError, InterfaceError) as error:
             wait_s = next(waits_s, None)
-            if wait_s is None or connection.in_atomic_block:
+            if not outage.is_outage(error) or wait_s is None or connection.in_atomic_block:
                 raise
             log.warning("results wait for the database", extra={"rows": len(attempts), "why": type(error).__name__})
             connection.close()

@@ -22,6 +22,7 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 PUBLIC_URL = env.url("PUBLIC_URL", "http://127.0.0.1:8000", schemes=("http", "https")).rstrip("/")
 NUM_PROXIES = env.integer("NUM_PROXIES", 0, maximum=10)
 HTTPS = PUBLIC_URL.startswith("https://")
+WEB_THREADS = env.integer("WEB_THREADS", 8, minimum=4, maximum=100)
 
 INSTALLED_APPS = [
     "homepot.apps.AdminConfig",
@@ -88,6 +89,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
 # --- The record
+STATEMENT_LIMIT_S = env.integer("STATEMENT_LIMIT_S", 30, maximum=86_400)
+LOCK_LIMIT_S = 10
+
+
 def _database() -> dict[str, Any]:
     """PostgreSQL for production, SQLite (WAL, one writer at a time) for the embedded default."""
     address = env.url(
@@ -103,7 +108,15 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
         }
     else:
-        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+        options = config.setdefault("OPTIONS", {})
+        options.update({"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, **options})
+        limits_ms = {
+            "statement_timeout": STATEMENT_LIMIT_S * 1000,
+            "lock_timeout": LOCK_LIMIT_S * 1000,
+            "idle_in_transaction_session_timeout": STATEMENT_LIMIT_S * 1000,
+        }
+        limits = [f"-c {name}={limit_ms}" for name, limit_ms in limits_ms.items()]
+        options["options"] = " ".join([*limits, options.get("options", "")]).strip()
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 0 if pooled else 600
         if pooled:
@@ -136,6 +149,7 @@ CELERY_BROKER_URL = env.url(
 # --- Orders and messages
 DEFAULT_TTL_S = env.integer("DEFAULT_TTL_S", 300, minimum=1, maximum=2_419_200)
 MAX_TTL_S = 2_419_200  # 28 days: the longest that any provider keeps a message
+INTAKE_LIMIT_S = env.number("INTAKE_LIMIT_S", 120.0, minimum=1, maximum=86_400)
 FANOUT_CHUNK = env.integer("FANOUT_CHUNK", 500, minimum=1, maximum=10_000)
 SEND_BATCH = env.integer("SEND_BATCH", 200, minimum=1, maximum=5_000)
 SEND_WINDOW = env.integer("SEND_WINDOW", 100, minimum=1, maximum=1_000)

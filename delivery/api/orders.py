@@ -6,11 +6,11 @@ from typing import Any
 
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery import clocks, jobs
+from delivery import clocks, intake, jobs
 from delivery.api import reach, shapes
 from delivery.api.base import CallerView
 from delivery.api.callers import Caller, caller
@@ -40,11 +40,13 @@ class SendingView(CallerView):
     scope_write = "jobs:write"
 
     def handle_exception(self, exc: Exception) -> Response:
-        """What is wrong with an order is a 422 that names the field."""
+        """What is wrong with an order is a 422 that names the field; one that comes at a bad time, a 429."""
         if isinstance(exc, jobs.BadOrder):
             exc = Unprocessable({exc.field_name: [exc.text]})
         elif isinstance(exc, jobs.KeyReused):
             exc = Unprocessable({"Idempotency-Key": [str(exc)]})
+        elif isinstance(exc, intake.Overloaded):
+            exc = Throttled(intake.RETRY_AFTER_S, detail=str(exc))
         return super().handle_exception(exc)
 
     def sites_of(self, request: Request) -> list[str] | None:
