@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
+from delivery import clocks, commands, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
 from delivery.models.push_log import INBOX
 
@@ -85,7 +85,8 @@ def archive_silent_channels() -> int:
 def forget_idempotency_keys() -> int:
     """After 30 days a key may stand for another order."""
     before = clocks.db_now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
-    return Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+    forgotten = Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+    return forgotten + commands.forget_idempotency_keys(before)
 
 
 def judge_overdue() -> int:
