@@ -10,7 +10,7 @@ from django.db import transaction
 
 from delivery import ack_tokens, clocks, crash_points
 from delivery.models import Job, PushNotificationLog, Status
-from delivery.models.push_log import PAUSED_UNTIL
+from delivery.models.job import PAUSED_UNTIL
 from delivery.priority import Priority
 from delivery.providers.base import Message, flat
 
@@ -38,8 +38,7 @@ def hand_out(device_id: str) -> list[Waiting]:
         now = clocks.db_now()
         rows = list(
             PushNotificationLog.objects.open()
-            .filter(device_id=device_id, expires_at__gt=now)
-            .exclude(next_attempt_at__gte=PAUSED_UNTIL)
+            .filter(device_id=device_id, expires_at__gt=now, expires_at__lt=PAUSED_UNTIL)
             .order_by("id")[:AT_ONCE]
         )
         fresh = [row.pk for row in rows if row.status == Status.PENDING]

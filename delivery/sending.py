@@ -22,6 +22,7 @@ from django.conf import settings
 from delivery import ack_tokens, clocks, crash_points, credentials, event_loop, gate, guard, hints, results
 from delivery.models import Channel, Job, PushNotificationLog
 from delivery.models.channel import ChannelState
+from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
@@ -192,6 +193,8 @@ class Draft:
     usable: bool
     content: Mapping[str, Any]
     collapse_key: str
+    held_back: bool = False
+    """Its job was paused or called off since it was claimed."""
 
 
 def _drafts(batch: Batch) -> list[Draft]:
@@ -200,7 +203,7 @@ def _drafts(batch: Batch) -> list[Draft]:
     jobs = {
         job.job_id: job
         for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
-            "job_id", "payload", "collapse_key"
+            "job_id", "payload", "collapse_key", "status"
         )
     }
     return [
@@ -211,6 +214,7 @@ def _drafts(batch: Batch) -> list[Draft]:
             usable=_carries(channels[row.channel_id], row),
             content=jobs[row.job_id].payload,
             collapse_key=jobs[row.job_id].collapse_key,
+            held_back=jobs[row.job_id].status in (JobStatus.PAUSED, JobStatus.CANCELLED),
         )
         for row in batch.rows
     ]
@@ -255,7 +259,7 @@ async def _send_all(
             started = time.monotonic()
             sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
             too_late = started > last_start or draft.row.expires_at <= sent_at
-            if not draft.usable or caution.stops or closed.is_set() or too_late:
+            if not draft.usable or draft.held_back or caution.stops or closed.is_set() or too_late:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, draft, sent_at)

@@ -8,7 +8,19 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, crash_points, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
+from delivery import (
+    clocks,
+    commands,
+    crash_points,
+    credential_expiry,
+    credentials,
+    fanout,
+    gate,
+    guard,
+    hints,
+    jobs,
+    results,
+)
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status, TelemetryBatch
 from delivery.models.push_log import INBOX
 
@@ -86,9 +98,8 @@ def forget_idempotency_keys() -> int:
     """After 30 days a key may stand for another order, or another batch of telemetry; how many were let go."""
     before = clocks.db_now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
     batches, _ = TelemetryBatch.objects.filter(created_at__lt=before).delete()
-    return batches + Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(
-        idempotency_key=None
-    )
+    forgotten = Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+    return batches + forgotten + commands.forget_idempotency_keys(before)
 
 
 def judge_overdue() -> int:

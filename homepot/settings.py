@@ -148,6 +148,7 @@ CELERY_BROKER_URL = env.url(
 
 # --- Orders and messages
 DEFAULT_TTL_S = env.integer("DEFAULT_TTL_S", 300, minimum=1, maximum=2_419_200)
+COMMAND_TTL_S = env.integer("COMMAND_TTL_S", 86_400, minimum=1, maximum=2_419_200)
 MAX_TTL_S = 2_419_200  # 28 days: the longest that any provider keeps a message
 INTAKE_LIMIT_S = env.number("INTAKE_LIMIT_S", 120.0, minimum=1, maximum=86_400)
 FANOUT_CHUNK = env.integer("FANOUT_CHUNK", 500, minimum=1, maximum=10_000)
@@ -215,6 +216,8 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.rehint": 1.0,
         "delivery.release_lost": 2.0,
         "delivery.expire": 5.0,
+        "delivery.expire_commands": 5.0,
+        "delivery.hold_back": 2.0,
         "delivery.resume_jobs": 2.0,
         "delivery.settle_jobs": 2.0,
         "delivery.judge_overdue": 5.0,
@@ -266,6 +269,13 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "HOMEPOT Delivery",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "AckStatus": "delivery.models.receipt.ReceiptStatus",
+        "CommandStatus": "delivery.models.device_command.CommandStatus",
+        "CommandEnd": ["completed", "failed"],
+        "OwnJobStatus": "delivery.models.device_job.DeviceJobStatus",
+        "OwnJobMove": ["running", "completed", "failed"],
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -131,7 +131,7 @@ class JobView(SendingView):
 
     @extend_schema(responses=shapes.JOB)
     def get(self, request: Request, job_id: str) -> Response:
-        return Response(job_json(_or_404(jobs_in_reach(caller(request)).filter(job_id=job_id).first())))
+        return Response(job_json(job_or_404(caller(request), job_id)))
 
 
 class SiteJobsView(SendingView):
@@ -199,6 +199,11 @@ def jobs_in_reach(who: Caller) -> Any:
     return Job.objects.filter(ordered_by=who.name)
 
 
+def job_or_404(who: Caller, job_id: str) -> Job:
+    found: Job = _or_404(jobs_in_reach(who).filter(job_id=job_id).first())
+    return found
+
+
 def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
     """`counts`: where the cached ones will not do."""
     counts = counts or jobs.progress(job)
@@ -212,6 +217,7 @@ def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
         "created_at": job.created_at.isoformat(),
         "completed_at": job.completed_at.isoformat() if job.completed_at else None,
         "fanned_out": job.fanned_out_at is not None,
+        "retry_of": job.retry_of_id,
         "progress": counts,
     }
 

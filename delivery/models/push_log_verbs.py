@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models.functions import Coalesce
 
 from delivery.models import setwise
+from delivery.models.job import PAUSED_UNTIL, parked, unparked
 from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
 from delivery.priority import Priority
 
@@ -81,6 +82,10 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
 
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
+
+    def missed(self, job_id: str) -> Self:
+        """What a job did not get to its devices."""
+        return self.filter(job_id=job_id, status__in=["failed", "expired"])
 
     # --- birth
     def insert_rows(
@@ -355,8 +360,9 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         return [(message_id, job_id) for message_id, job_id in changed]
 
     def hand_out(self, device_id: str, ids: Sequence[int], now: datetime) -> int:
-        """Pending and unclaimed -> sent, because the device fetched it from its inbox."""
-        return self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None).update(
+        """Pending and unclaimed -> sent, because the device fetched it from its inbox. Not while its job is paused."""
+        fetched = self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None)
+        return fetched.filter(expires_at__lt=PAUSED_UNTIL).update(
             status="sent",
             sent_at=Coalesce("sent_at", now),
             next_attempt_at=None,
@@ -401,6 +407,23 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             WHERE id IN (SELECT id FROM lost)
             """,
             [now, limit, now],
+        )
+
+    def park(self, job_id: str, *, now: datetime) -> int:
+        """Pending and unclaimed: neither due nor running out from now on. A held row is left to its holder."""
+        unclaimed = self.filter(job_id=job_id, status="pending", claim_token=None)
+        return unclaimed.filter(expires_at__gt=now, expires_at__lt=PAUSED_UNTIL).update(
+            next_attempt_at=Coalesce(parked(models.F("next_attempt_at"), now), PAUSED_UNTIL),
+            expires_at=parked(models.F("expires_at"), now),
+        )
+
+    def unpark(self, job_id: str, *, now: datetime) -> int:
+        """What was left of each wait and life when the job was paused is left of it now."""
+        return self.filter(job_id=job_id, expires_at__gte=PAUSED_UNTIL).update(
+            next_attempt_at=models.Case(
+                models.When(provider="inbox", then=None), default=unparked(models.F("next_attempt_at"), now)
+            ),
+            expires_at=unparked(models.F("expires_at"), now),
         )
 
     def cancel(self, job_id: str, *, now: datetime, code: str) -> int:
