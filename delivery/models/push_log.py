@@ -62,7 +62,15 @@ class PushNotificationLog(models.Model):
     )
     lost_claims = models.PositiveSmallIntegerField(db_default=0, help_text="How many holders died with this row alone.")
     attempt_count = models.PositiveSmallIntegerField(db_default=0, help_text="Attempts on the present channel.")
-    sent_at = models.DateTimeField(null=True, help_text="Start of the attempt that was accepted.")
+    sent_at = models.DateTimeField(
+        null=True, help_text="Start of the attempt that was accepted, of the first of several."
+    )
+    handoff_ms = models.PositiveIntegerField(null=True, help_text="How long the provider took to accept it.")
+    accepted_by = models.CharField(
+        max_length=20,
+        db_default="",
+        help_text="Whom sent_at tells of, once a hedge has moved it on; before, that is `provider`.",
+    )
     hedge_at = models.DateTimeField(null=True, help_text="Without an ack it then goes out on the next channel too.")
     expires_at = models.DateTimeField()
     expired_at = models.DateTimeField(null=True)
@@ -112,6 +120,11 @@ class PushNotificationLog(models.Model):
 
     def __str__(self) -> str:
         return str(self.message_id)
+
+    @property
+    def taken_by(self) -> str:
+        """Who accepted it, the first of several; empty while nobody has."""
+        return (self.accepted_by or self.provider) if self.sent_at is not None else ""
 
     @property
     def late(self) -> bool:
