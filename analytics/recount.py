@@ -4,12 +4,13 @@ It shares no statement with counting.py, so that the two can only agree where bo
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Max, Q
+from django.db.models.functions import TruncHour
 
 from analytics import latency
 from analytics.models import HourlyRollup
@@ -24,8 +25,6 @@ COUNTS = (
     "opened", "clicked", "latency_count", "latency_sum_ms", "attempted", "accepted", "retries",
 )  # fmt: skip
 FIELDS = (*COUNTS, "refused", "latency", "times", "handoff")
-OLDEST_MESSAGE = timedelta(days=60)
-"""Attempts are made before a message ends: no TTL, with all that may put off its start, is longer than this."""
 ROWS_AT_ONCE = 2_000
 
 
@@ -46,10 +45,18 @@ class Tally:
         }
 
 
-def of_hour(hour: datetime) -> dict[Key, dict[str, Any]]:
+def last_sent() -> dict[datetime, datetime]:
+    """By hour of order: when the last message of it was handed over. One look at the whole log, for many hours."""
+    sent = PushNotificationLog.objects.exclude(sent_at=None)
+    return dict(
+        sent.annotate(hour=TruncHour("created_at", tzinfo=UTC)).values_list("hour").annotate(Max("sent_at")).order_by()
+    )
+
+
+def of_hour(hour: datetime, last_sent: Mapping[datetime, datetime]) -> dict[Key, dict[str, Any]]:
     """Every number of the hour, by site and provider."""
     tallies: defaultdict[Key, Tally] = defaultdict(Tally)
-    for push, attempts in _messages_about(hour):
+    for push, attempts in _messages_about(hour, last_sent):
         if _is_in(hour, push.created_at):
             _count_message(tallies[push.site_id, _under(push, attempts)], push)
         if push.sent_at is not None and _is_in(hour, push.sent_at):
@@ -68,13 +75,17 @@ def as_stored(hour: datetime) -> dict[Key, dict[str, Any]]:
     return {(row.pop("site_id"), row.pop("provider")): row for row in rows}
 
 
-def _messages_about(hour: datetime) -> Iterator[tuple[PushNotificationLog, list[DeliveryAttempt]]]:
+def _messages_about(
+    hour: datetime, last_sent: Mapping[datetime, datetime]
+) -> Iterator[tuple[PushNotificationLog, list[DeliveryAttempt]]]:
     """Messages that were ordered in the hour, or tried in it."""
     end = hour + HOUR
-    tried = DeliveryAttempt.objects.filter(started_at__gte=hour, started_at__lt=end).values("push")
-    rows = PushNotificationLog.objects.filter(created_at__gte=hour - OLDEST_MESSAGE, created_at__lt=end).filter(
-        Q(created_at__gte=hour) | Q(sent_at__gte=hour, sent_at__lt=end) | Q(pk__in=tried)
-    )
+    about = Q(created_at__gte=hour, created_at__lt=end)
+    for made, last in last_sent.items():
+        if made < hour <= last:
+            about |= Q(created_at__gte=made, created_at__lt=made + HOUR, sent_at__gte=hour, sent_at__lt=end)
+    about |= Q(pk__in=DeliveryAttempt.objects.filter(started_at__gte=hour, started_at__lt=end).values("push"))
+    rows = PushNotificationLog.objects.filter(about)
     for push in rows.prefetch_related("attempts").order_by().iterator(chunk_size=ROWS_AT_ONCE):
         yield push, sorted(push.attempts.all(), key=lambda attempt: attempt.pk)
 

@@ -50,7 +50,7 @@ def mark_changed(now: datetime) -> int:
         since = min(first, now) - MARGIN
     else:
         since = min(looked_at, now) - MARGIN
-    changed = set(_hours_between(since, now)) | _changed_since(since) | _moved_on()
+    changed = set(hours_between(since, now)) | _changed_since(since) | _moved_on()
     marks = [RollupState(hour=hour, dirty=True, looked_at=now) for hour in sorted(changed)]
     RollupState.objects.bulk_create(
         marks, update_conflicts=True, unique_fields=["hour"], update_fields=["dirty", "looked_at"]
@@ -58,7 +58,7 @@ def mark_changed(now: datetime) -> int:
     return len(marks)
 
 
-def _hours_between(first: datetime, last: datetime) -> Iterator[datetime]:
+def hours_between(first: datetime, last: datetime) -> Iterator[datetime]:
     hour = hour_of(first)
     while hour <= last:
         yield hour

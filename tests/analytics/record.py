@@ -103,7 +103,8 @@ def recounted() -> dict[datetime, dict[Key, dict[str, object]]]:
         *PushNotificationLog.objects.exclude(sent_at=None).values_list("sent_at", flat=True),
         *DeliveryAttempt.objects.values_list("started_at", flat=True),
     ]
-    return {hour: recount.of_hour(hour) for hour in _hours(moments)}
+    last_sent = recount.last_sent()
+    return {hour: recount.of_hour(hour, last_sent) for hour in _hours(moments)}
 
 
 def _hours(moments: Iterable[datetime | None]) -> list[datetime]:
