@@ -3,7 +3,7 @@
 What a caller may see is decided before: `of` takes the rollups that it may sum.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ COUNTS = (
     "ordered", "delivered", "late", "failed", "expired", "cancelled", "skipped", "handed_over", "fallback", "skewed",
     "opened", "clicked", "attempted", "accepted", "retries", "latency_count", "latency_sum_ms",
 )  # fmt: skip
+KEY = ("hour", "site_id", "provider")
 HISTOGRAMS = ("latency", "times", "handoff")
 
 
@@ -97,6 +98,14 @@ def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], N
     for row in rollups.order_by().values(*{*fields, *COUNTS, *HISTOGRAMS, "refused"}).iterator():
         groups.setdefault(tuple(row[name] for name in fields), _Sums()).add(row)
     return {key: sums.numbers() for key, sums in groups.items()}
+
+
+def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:
+    """Each rollup as it stands, by hour, site and provider: for tables of any length."""
+    for row in rollups.order_by("hour", "site_id", "provider").values(*KEY, *COUNTS, *HISTOGRAMS, "refused").iterator():
+        sums = _Sums()
+        sums.add(row)
+        yield (row["hour"], row["site_id"], row["provider"]), sums.numbers()
 
 
 def between(first: datetime, end: datetime) -> QuerySet[HourlyRollup]:
