@@ -168,7 +168,9 @@ def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
 def _sent(attempt: Attempt, outcome: Outcome) -> Sent:
     after_s = settings.FALLBACK_AFTER_S.get(Priority(attempt.row.priority).word)
     hedge_at = None if after_s is None else attempt.started_at + timedelta(seconds=after_s)
-    return Sent(attempt.row.id, attempt.started_at, outcome.provider_message_id, outcome.code, hedge_at)
+    return Sent(
+        attempt.row.id, attempt.started_at, outcome.provider_message_id, outcome.code, hedge_at, attempt.took_ms
+    )
 
 
 def _earn(attempts: Sequence[Attempt]) -> None:
@@ -320,7 +322,7 @@ def _recipients(device_ids: set[str]) -> dict[str, Recipient]:
 
 
 def _stories(attempts: Sequence[Attempt]) -> list[DeliveryAttempt]:
-    """A row for each attempt that was not simply accepted."""
+    """A row for each attempt that was not simply accepted: refused, or accepted after another channel had."""
     return [
         DeliveryAttempt(
             push_id=attempt.row.id,
@@ -333,7 +335,8 @@ def _stories(attempts: Sequence[Attempt]) -> list[DeliveryAttempt]:
             detail=attempt.outcome.detail[:500],
         )
         for attempt in attempts
-        if attempt.outcome is not None and attempt.outcome.kind is not OutcomeKind.ACCEPTED
+        if attempt.outcome is not None
+        and (attempt.outcome.kind is not OutcomeKind.ACCEPTED or attempt.row.sent_at is not None)
     ]
 
 

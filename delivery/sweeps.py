@@ -91,7 +91,8 @@ def settle_jobs() -> int:
 
 def archive_silent_channels() -> int:
     """Put away channels that carried nothing for 90 days; their next registration brings them back."""
-    return Channel.objects.archive_silent(clocks.db_now() - timedelta(days=settings.CHANNEL_SILENCE_DAYS))
+    now = clocks.db_now()
+    return Channel.objects.archive_silent(now - timedelta(days=settings.CHANNEL_SILENCE_DAYS), now=now)
 
 
 def forget_idempotency_keys() -> int:

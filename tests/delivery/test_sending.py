@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
-from delivery import acks, clocks, event_loop, gate, results, sending, sweeps
+from delivery import acks, clocks, event_loop, gate, inbox, results, sending, sweeps
 from delivery.models import Alert, Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.priority import Priority
@@ -568,6 +568,33 @@ def test_a_hedge_that_no_channel_takes_leaves_it_sent_by_the_first(hedged: PushN
 
     hedged.refresh_from_db()
     assert (hedged.status, hedged.provider) == ("sent", "simulation")
+
+
+def test_what_the_first_of_two_providers_accepted_stays_written_down(
+    hedged: PushNotificationLog, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps.hedge()
+    first = (hedged.sent_at, hedged.handoff_ms, hedged.provider_message_id)
+    monkeypatch.setitem(BUILT_IN, "mqtt", Scripted)
+    event_loop.close()
+
+    sending.send_batch("mqtt")
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider, hedged.taken_by) == ("sent", "mqtt", "simulation")
+    assert (hedged.sent_at, hedged.handoff_ms, hedged.provider_message_id) == first
+    [second] = DeliveryAttempt.objects.values_list("provider", "outcome")
+    assert second == ("mqtt", "accepted")
+
+
+def test_what_a_provider_accepted_stays_its_own_when_the_inbox_hands_it_out(hedged: PushNotificationLog) -> None:
+    sweeps.hedge()
+    accepted_at = hedged.sent_at
+
+    inbox.hand_out(hedged.device_id)
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider, hedged.sent_at) == ("sent", "simulation", accepted_at)
 
 
 def test_a_priority_without_such_a_time_is_not_hedged(scripted: type[Scripted]) -> None:
