@@ -1,9 +1,12 @@
 """The Celery application: `celery -A celery_app worker -Q push.mqtt`. Settings: homepot/settings.py."""
 
 import os
+import signal
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+
+from delivery import stopping
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
 
@@ -15,3 +18,17 @@ app.autodiscover_tasks(["delivery", "analytics"])
 @setup_logging.connect
 def keep_our_logging(**_: object) -> None:
     """Celery would set up its own; homepot.logs has done it."""
+
+
+@worker_process_init.connect
+def leave_the_end_to_the_parent(**_: object) -> None:
+    """A process manager may send SIGTERM to the whole group; a pool process that obeyed it would drop its batch."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@worker_shutting_down.connect
+def end_in_time(exitcode: int, **_: object) -> None:
+    """A second SIGTERM changes nothing: the worker is ending."""
+    if not stopping.told():
+        stopping.tell()
+        stopping.end_within(app.conf.worker_soft_shutdown_timeout, exitcode or 1)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
+from delivery import clocks, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results, stopping
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
 from delivery.models.push_log import INBOX
 
@@ -136,7 +136,7 @@ def _detour(provider: str, credential: str, now: datetime) -> int:
             .filter(provider=provider, credential=credential, pk__gt=last)
             .order_by("pk")[:CHUNK]
         )
-        if not rows:
+        if not rows or stopping.told():
             return moved
         last = rows[-1].pk
         moved += results.move_on(rows, now)
@@ -146,6 +146,6 @@ def _in_chunks(step: Callable[[], int]) -> int:
     total = 0
     while (changed := step()) > 0:
         total += changed
-        if changed < CHUNK:
+        if changed < CHUNK or stopping.told():
             break
     return total
