@@ -13,6 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
 app = Celery("homepot")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["delivery", "analytics"])
+app.steps["worker"].add("homepot.consumer:Watchdog")
 
 
 @setup_logging.connect

@@ -77,6 +77,11 @@ def is_closed(provider: str, credential: str) -> bool:
     return ProviderState.objects.filter(provider=provider, credential=credential, state__in=NOT_CLOSED).exists()
 
 
+def closed() -> frozenset[tuple[str, str]]:
+    """The credentials that only probes may use now."""
+    return frozenset(ProviderState.objects.filter(state__in=NOT_CLOSED).values_list("provider", "credential"))
+
+
 def long_closed(now: datetime) -> frozenset[tuple[str, str]]:
     """The credentials behind which nothing should be queued up any more.
 

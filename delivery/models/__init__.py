@@ -9,6 +9,7 @@ from delivery.models.channel import Channel
 from delivery.models.connectivity import Connectivity
 from delivery.models.device import Device
 from delivery.models.job import Job
+from delivery.models.last_run import LastRun
 from delivery.models.provider_state import ProviderState
 from delivery.models.push_log import PushNotificationLog, Status
 from delivery.models.receipt import Receipt
@@ -25,6 +26,7 @@ __all__ = [
     "DeliveryAttempt",
     "Device",
     "Job",
+    "LastRun",
     "ProviderState",
     "PushNotificationLog",
     "Receipt",

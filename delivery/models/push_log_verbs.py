@@ -3,7 +3,7 @@
 Whoever finds its guard no longer true changes 0 rows: the row count says who won. `now` is always the database's time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -12,6 +12,7 @@ from django.db import models
 
 from delivery.models import setwise
 from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
+from delivery.priority import Priority
 
 if TYPE_CHECKING:
     from delivery.models.push_log import PushNotificationLog  # noqa: F401  (the queryset's type argument)
@@ -46,6 +47,30 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 return set(found[1:])
             [(provider, credential)] = behind
             found.append((provider, credential))
+
+    def oldest_due(self, now: datetime, credentials: Iterable[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
+        """Since when the first due row of each (provider, credential) waits to be claimed; only where one does.
+
+        A row that is to be claimed alone is left out: those go one at a time.
+        """
+        pairs, params = setwise.rows({"provider": "text", "credential": "text"}, sorted(credentials))
+        levels = " UNION ALL ".join(f"SELECT {int(priority)} AS priority" for priority in Priority)
+        found = setwise.fetch(
+            f"""
+            SELECT provider, credential, min(due_at) FROM (
+                SELECT r.provider, r.credential, (
+                    SELECT m.next_attempt_at FROM {LOG} AS m
+                    WHERE m.status = 'pending' AND m.provider = r.provider AND m.credential = r.credential
+                      AND m.priority = level.priority AND m.next_attempt_at <= %s AND m.expires_at > %s
+                      AND m.claim_token IS NULL AND NOT m.claim_alone
+                    ORDER BY m.next_attempt_at LIMIT 1) AS due_at
+                FROM {pairs} CROSS JOIN ({levels}) AS level) AS heads
+            WHERE due_at IS NOT NULL GROUP BY provider, credential
+            """,
+            [now, now, *params],
+            ["text", "text", "timestamptz"],
+        )
+        return {(provider, credential): due_at for provider, credential, due_at in found}
 
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
