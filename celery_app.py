@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init, worker_shutting_down
+from django.db import close_old_connections
 
 from delivery import stopping
 
@@ -12,6 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
 
 app = Celery("homepot")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize  # else Celery opens a new database connection for every task
 app.autodiscover_tasks(["delivery", "analytics"])
 app.steps["worker"].add("homepot.consumer:Watchdog")
 
@@ -32,4 +35,11 @@ def end_in_time(exitcode: int, **_: object) -> None:
     """A second SIGTERM changes nothing: the worker is ending."""
     if not stopping.told():
         stopping.tell()
-        stopping.end_within(app.conf.worker_soft_shutdown_timeout, exitcode or 1)
+        stopping.end_within(stopping.limit_s(), exitcode or 1)
+
+
+@task_prerun.connect
+@task_postrun.connect
+def keep_good_connections(**_: object) -> None:
+    """As Django does around a request: a database connection that failed or is too old goes, any other stays."""
+    close_old_connections()

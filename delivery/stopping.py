@@ -9,7 +9,12 @@ import mmap
 import os
 import threading
 
+from django.conf import settings
+
 log = logging.getLogger(__name__)
+
+LIMIT_S = 38.0
+BEYOND_A_TASK_S = 3.0
 
 _told = mmap.mmap(-1, 1)
 
@@ -26,6 +31,11 @@ def told() -> bool:
 def forget() -> None:
     """For a process that goes on after all, as a test's does."""
     _told[0] = 0
+
+
+def limit_s() -> float:
+    """How long a worker may take to end: every task that keeps its own limit is over by then."""
+    return max(LIMIT_S, settings.TASK_LIMIT_S + BEYOND_A_TASK_S)
 
 
 def end_within(seconds: float, status: int) -> None:

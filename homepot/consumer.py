@@ -102,7 +102,7 @@ class Watchdog(bootsteps.StartStopStep):
         if last:
             log.error("worker is deaf after restarts of its consumer: it ends", extra=facts)
             stopping.tell()
-            stopping.end_within(settings.TASK_LIMIT_S, 1)
+            stopping.end_within(stopping.limit_s(), 1)
             state.should_stop = 1  # type: ignore[assignment]  # the exit status, once there is one
         else:
             log.error("hints wait and nobody takes them: the consumer starts again", extra=facts)
