@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from delivery import ack_tokens, clocks, crash_points, credentials, event_loop, gate, guard, hints, results
+from delivery import ack_tokens, clocks, crash_points, credentials, event_loop, gate, guard, hints, results, stopping
 from delivery.models import Channel, Job, PushNotificationLog
 from delivery.models.channel import ChannelState
 from delivery.models.job import JobStatus
@@ -127,7 +127,7 @@ def _lease_end(now: datetime) -> datetime:
 def _run(provider: Provider, batch: Batch) -> None:
     """Send the batch on the event loop; write results per 100, at the latest 200 ms after the first.
 
-    No send starts once the gate has closed: what is left is given back.
+    No send starts once the gate has closed or this worker is told to end: what is left is given back.
     """
     came: SimpleQueue[Attempt | None] = SimpleQueue()
     drafts = _drafts(batch)
@@ -259,7 +259,8 @@ async def _send_all(
             started = time.monotonic()
             sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
             too_late = started > last_start or draft.row.expires_at <= sent_at
-            if not draft.usable or draft.held_back or caution.stops or closed.is_set() or too_late:
+            held_back = draft.held_back or caution.stops or closed.is_set() or stopping.told()
+            if not draft.usable or held_back or too_late:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, draft, sent_at)

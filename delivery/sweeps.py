@@ -20,6 +20,7 @@ from delivery import (
     hints,
     jobs,
     results,
+    stopping,
 )
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status, TelemetryBatch
 from delivery.models.push_log import INBOX
@@ -151,7 +152,7 @@ def _detour(provider: str, credential: str, now: datetime) -> int:
             .filter(provider=provider, credential=credential, pk__gt=last)
             .order_by("pk")[:CHUNK]
         )
-        if not rows:
+        if not rows or stopping.told():
             return moved
         last = rows[-1].pk
         moved += results.move_on(rows, now)
@@ -162,6 +163,6 @@ def _in_chunks(step: Callable[[], int]) -> int:
     while (changed := step()) > 0:
         total += changed
         crash_points.passing("after_sweep_chunk")
-        if changed < CHUNK:
+        if changed < CHUNK or stopping.told():
             break
     return total

@@ -167,6 +167,7 @@ SEND_PROCESSES = env.integer("SEND_PROCESSES", 2, minimum=1, maximum=1_000)
 LEASE_S = env.number("LEASE_S", 60.0, minimum=2, maximum=3600)
 if not LEASE_S >= TASK_LIMIT_S + 10 or not TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S:
     env.refuse("LEASE_S", "LEASE_S >= TASK_LIMIT_S + 10 and TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S must hold")
+STALLED_AFTER_S = env.number("STALLED_AFTER_S", 20.0, minimum=1, maximum=3600)
 CHANNEL_SILENCE_DAYS = env.integer("CHANNEL_SILENCE_DAYS", 90, minimum=1, maximum=3650)
 IDEMPOTENCY_DAYS = 30
 

@@ -12,6 +12,7 @@ from delivery.models.device_command import DeviceCommand
 from delivery.models.device_job import DeviceJob
 from delivery.models.device_report import DeviceReport
 from delivery.models.job import Job
+from delivery.models.last_run import LastRun
 from delivery.models.provider_state import ProviderState
 from delivery.models.push_log import PushNotificationLog, Status
 from delivery.models.receipt import Receipt
@@ -31,6 +32,7 @@ __all__ = [
     "DeviceJob",
     "DeviceReport",
     "Job",
+    "LastRun",
     "ProviderState",
     "PushNotificationLog",
     "Receipt",
