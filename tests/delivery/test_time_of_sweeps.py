@@ -19,7 +19,7 @@ from tests.delivery import rows
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.filterwarnings("ignore:The 'queue' task attribute"),  # Celery says so where the tasks are made
+    pytest.mark.filterwarnings(r"ignore:\s*The 'queue' task attribute"),  # Celery says so where the tasks are made
 ]
 
 HOUR_S = 3_600
