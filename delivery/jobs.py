@@ -17,7 +17,7 @@ from django.core.cache import caches
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q, QuerySet
 
-from delivery import clocks, fanout, hints, sizes
+from delivery import clocks, fanout, hints, intake, sizes
 from delivery.models import Device, Job, PushNotificationLog, Site, Status
 from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import NewRow
@@ -80,7 +80,7 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
     """Commit an order; its messages follow. Returns the job, and whether it is new.
 
     The same key and order from the same caller give the same job again (False); `KeyReused` for another order.
-    `BadOrder` where the target names what the caller cannot see.
+    `BadOrder` where the target names what the caller cannot see; `intake.Overloaded` where it would wait for too long.
     """
     body_hash = _body_hash(order)
     if idempotency_key is not None:
@@ -88,7 +88,9 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
         if earlier is not None:
             return _same(earlier, body_hash), False
     _check_target(order)
-    _check_size(order, fanout.targeted(asdict(order.target), order.reach))
+    devices = fanout.targeted(asdict(order.target), order.reach)
+    _check_size(order, devices)
+    intake.check(order.priority, devices)
     try:
         with transaction.atomic():
             job = _create(order, idempotency_key, body_hash, clocks.db_now())
@@ -108,9 +110,11 @@ def accept_at_once(
     """Commit an order for these few devices together with their messages, so that their ids are known now.
 
     `by` names the channel (row id) to take first, by device (row id). Returns the messages by `device_id`, those of the
-    earlier order where it came in `once` already.
+    earlier order where it came in `once` already. `intake.Overloaded` where they would wait for too long.
     """
-    _check_size(order, Device.objects.filter(pk__in=[device.pk for device in devices]))
+    targeted = Device.objects.filter(pk__in=[device.pk for device in devices])
+    _check_size(order, targeted)
+    intake.check(order.priority, targeted)
     try:
         with transaction.atomic():
             now = clocks.db_now()

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery import clocks, jobs
+from delivery import clocks, intake, jobs
 from delivery.api import reach, shapes
 from delivery.api.base import CallerView
 from delivery.api.callers import Caller, caller
@@ -40,11 +40,13 @@ class SendingView(CallerView):
     scope_write = "jobs:write"
 
     def handle_exception(self, exc: Exception) -> Response:
-        """What is wrong with an order is a 422 that names the field."""
+        """What is wrong with an order is a 422 that names the field; one that comes at a bad time, a 429."""
         if isinstance(exc, jobs.BadOrder):
             exc = Unprocessable({exc.field_name: [exc.text]})
         elif isinstance(exc, jobs.KeyReused):
             exc = Unprocessable({"Idempotency-Key": [str(exc)]})
+        elif isinstance(exc, intake.Overloaded):
+            exc = Throttled(intake.RETRY_AFTER_S, detail=str(exc))
         return super().handle_exception(exc)
 
     def sites_of(self, request: Request) -> list[str] | None:
@@ -129,7 +131,7 @@ class JobView(SendingView):
 
     @extend_schema(responses=shapes.JOB)
     def get(self, request: Request, job_id: str) -> Response:
-        return Response(job_json(_or_404(jobs_in_reach(caller(request)).filter(job_id=job_id).first())))
+        return Response(job_json(job_or_404(caller(request), job_id)))
 
 
 class SiteJobsView(SendingView):
@@ -197,6 +199,11 @@ def jobs_in_reach(who: Caller) -> Any:
     return Job.objects.filter(ordered_by=who.name)
 
 
+def job_or_404(who: Caller, job_id: str) -> Job:
+    found: Job = _or_404(jobs_in_reach(who).filter(job_id=job_id).first())
+    return found
+
+
 def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
     """`counts`: where the cached ones will not do."""
     counts = counts or jobs.progress(job)
@@ -210,6 +217,7 @@ def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
         "created_at": job.created_at.isoformat(),
         "completed_at": job.completed_at.isoformat() if job.completed_at else None,
         "fanned_out": job.fanned_out_at is not None,
+        "retry_of": job.retry_of_id,
         "progress": counts,
     }
 

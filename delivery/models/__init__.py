@@ -8,6 +8,9 @@ from delivery.models.audit import AuditLog
 from delivery.models.channel import Channel
 from delivery.models.connectivity import Connectivity
 from delivery.models.device import Device
+from delivery.models.device_command import DeviceCommand
+from delivery.models.device_job import DeviceJob
+from delivery.models.device_report import DeviceReport
 from delivery.models.job import Job
 from delivery.models.provider_state import ProviderState
 from delivery.models.push_log import PushNotificationLog, Status
@@ -24,6 +27,9 @@ __all__ = [
     "Connectivity",
     "DeliveryAttempt",
     "Device",
+    "DeviceCommand",
+    "DeviceJob",
+    "DeviceReport",
     "Job",
     "ProviderState",
     "PushNotificationLog",

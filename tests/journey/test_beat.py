@@ -49,7 +49,7 @@ def test_it_goes_on_when_its_clock_is_set_back(production: Production, queue: "r
         pytest.skip(faketime.MISSING)
     offset = tmp_path / "offset"
     offset.write_text("+600", encoding="ascii")
-    production.start("beat", env=faketime.off_as_told_by(offset))
+    production.start("beat", **faketime.off_as_told_by(offset))
     wait_until(lambda: set(waiting(queue)) >= OFTEN, "a tick of each", 60, lambda: waiting(queue))
 
     offset.write_text("+0", encoding="ascii")
@@ -62,7 +62,7 @@ def test_it_goes_on_when_its_clock_is_set_back(production: Production, queue: "r
 def test_it_goes_on_after_a_restart_with_an_earlier_clock(production: Production, queue: "redis.Redis") -> None:
     if faketime.library() is None:
         pytest.skip(faketime.MISSING)
-    production.start("beat", env=faketime.off_by(600))
+    production.start("beat", **faketime.off_by(600))
     wait_until(lambda: set(waiting(queue)) >= OFTEN, "a tick of each", 60, lambda: waiting(queue))
     production.processes["beat"].stop()
     queue.delete(QUEUE)

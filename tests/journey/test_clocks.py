@@ -64,7 +64,7 @@ def world(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) 
         with Production(folder, **urls, settings=settings) as production:
             api = production.prepare(1)
             for name, seconds in OFF_S.items():
-                production.start(name, env=faketime.off_by(seconds))
+                production.start(name, **faketime.off_by(seconds))
             production.processes["web"].wait_for_url(f"{production.url}/livez", START_S)
             record = Record(urls["database_url"])
             try:

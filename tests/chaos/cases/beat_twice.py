@@ -7,7 +7,7 @@ COUNTED_S = 60.0
 
 def inject(run: Run) -> None:
     schedule = run.rig.folder / "second-beat-schedule"
-    run.rig.production.start("beat", instance=SECOND, env={"BEAT_SCHEDULE_FILE": str(schedule)})
+    run.rig.production.start("beat", instance=SECOND, BEAT_SCHEDULE_FILE=str(schedule))
     run.order()
     run.wait_until_sent(1)
     run.wait_until(lambda: run.delivered() == run.messages, "messages delivered")

@@ -16,7 +16,7 @@ def inject(run: Run) -> None:
     workers = {name: 600 if number % 2 else -600 for number, name in enumerate(PROVIDERS)}
     for name, seconds in {**OFF_S, **workers}.items():
         run.rig.process(name).stop()
-        run.rig.production.start(name, env=faketime.off_by(seconds))
+        run.rig.production.start(name, **faketime.off_by(seconds))
     for name in run.rig.production.processes:
         run.rig.wait_until_ready(name, READY_S)
     run.order()
