@@ -321,8 +321,9 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         first = "m.received_at IS NULL"
         offset = "(CASE WHEN r.by_device_clock THEN COALESCE(d.clock_offset_ms, 0) ELSE 0 END)"
         latency = f"({setwise.ms_between('r.received_at', 'm.sent_at')} + {offset})"
+        # SQLite cannot count up to the last millisecond of the year 9999
         ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
-        skewed = f"({ahead} OR COALESCE({latency} < -{SKEW_MS}, false))"
+        skewed = f"(COALESCE({ahead}, true) OR COALESCE({latency} < -{SKEW_MS}, false))"
         return [
             (message_id, job_id, expired_at is not None or error_code != "")
             for message_id, job_id, expired_at, error_code in setwise.fetch(
