@@ -95,13 +95,9 @@ class Crashes:
         """Whether the task's process died there."""
         return self.task(call, crash_at).wait() == -signal.SIGKILL
 
-    def end_leases(self, device_id: str = "%") -> None:
-        """The leases of the dead, or of one device's message, are over now, not in a minute."""
-        self.record.execute(
-            "UPDATE push_notification_logs SET claimed_until = now()"
-            " WHERE claim_token IS NOT NULL AND device_id LIKE %s",
-            device_id,
-        )
+    def end_leases(self) -> None:
+        """The leases of the dead are over now, not in a minute."""
+        self.record.execute("UPDATE push_notification_logs SET claimed_until = now() WHERE claim_token IS NOT NULL")
 
     def start_again(self, *providers: str) -> Process:
         """A worker for the queues of all providers and these, beat, and the consumer of acks; the worker."""

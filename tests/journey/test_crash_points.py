@@ -33,8 +33,8 @@ WEBS = ("before_hint", "before_inbox_commit", "after_inbox_commit", "before_ack_
 IN_THE_INBOX = (*WEBS[1:], "over MQTT")
 """Devices without a push channel, by what happens to their message."""
 CHUNK = 8
-SETTINGS = {"SEND_BATCH": "1", "FANOUT_CHUNK": str(CHUNK)}
-"""Every batch is one message."""
+SETTINGS = {"SEND_BATCH": "1", "FANOUT_CHUNK": str(CHUNK), "LEASE_S": "3600"}
+"""Every batch is one message, and no lease ends before the test says so."""
 OVERDUE = 2_100
 SWEPT_AT_ONCE = 2_000
 

@@ -18,12 +18,12 @@ from tests.processes import ROOT, Process
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
 IN_FLIGHT = 2
-LEASE_S = 17
+LEASE_S = 20
 SETTINGS = {
     "SEND_WINDOW": str(IN_FLIGHT),
-    "SEND_DEADLINE_S": "4",
-    "BATCH_BUDGET_S": "6",
-    "TASK_LIMIT_S": "7",
+    "SEND_DEADLINE_S": "6",
+    "BATCH_BUDGET_S": "9",
+    "TASK_LIMIT_S": "10",
     "LEASE_S": str(LEASE_S),
     "PYTHONPATH": str(ROOT / "tests" / "journey" / "packages"),
 }
