@@ -1,10 +1,23 @@
 """Celery entry points: one line of body each. A task may run twice, late or never; the rows say what is due."""
 
+from typing import Any
+
 from celery import shared_task
-from celery.signals import worker_process_shutdown
+from celery.signals import task_success, worker_process_shutdown
 from django.conf import settings
 
-from delivery import challenges, clocks, commands, event_loop, fanout, heartbeats, job_control, sending, sweeps
+from delivery import (
+    challenges,
+    clocks,
+    commands,
+    event_loop,
+    fanout,
+    heartbeats,
+    job_control,
+    sending,
+    sweeps,
+    watchdog,
+)
 
 
 @shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
@@ -125,6 +138,15 @@ def rehint_challenges() -> int:
 def forget_challenges() -> int:
     """Delete challenges that ended a day ago."""
     return challenges.forget()
+
+
+@task_success.connect
+def note_it(sender: Any, result: int, **_: object) -> None:
+    """A sweep ran, whatever it found; rows of a queue were taken."""
+    if sender.name in settings.CELERY_BEAT_SCHEDULE:
+        watchdog.note(sender.name)
+    elif result:
+        watchdog.note(sender.request.delivery_info["routing_key"])
 
 
 @worker_process_shutdown.connect

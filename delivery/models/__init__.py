@@ -12,11 +12,12 @@ from delivery.models.device_command import DeviceCommand
 from delivery.models.device_job import DeviceJob
 from delivery.models.device_report import DeviceReport
 from delivery.models.job import Job
+from delivery.models.last_run import LastRun
 from delivery.models.provider_state import ProviderState
 from delivery.models.push_log import PushNotificationLog, Status
 from delivery.models.receipt import Receipt
 from delivery.models.site import Site
-from delivery.models.telemetry import TelemetryLog
+from delivery.models.telemetry import TelemetryBatch, TelemetryLog
 
 __all__ = [
     "AddressChallenge",
@@ -31,10 +32,12 @@ __all__ = [
     "DeviceJob",
     "DeviceReport",
     "Job",
+    "LastRun",
     "ProviderState",
     "PushNotificationLog",
     "Receipt",
     "Site",
     "Status",
+    "TelemetryBatch",
     "TelemetryLog",
 ]

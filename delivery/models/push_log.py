@@ -58,7 +58,15 @@ class PushNotificationLog(models.Model):
     )
     lost_claims = models.PositiveSmallIntegerField(db_default=0, help_text="How many holders died with this row alone.")
     attempt_count = models.PositiveSmallIntegerField(db_default=0, help_text="Attempts on the present channel.")
-    sent_at = models.DateTimeField(null=True, help_text="Start of the attempt that was accepted.")
+    sent_at = models.DateTimeField(
+        null=True, help_text="Start of the attempt that was accepted, of the first of several."
+    )
+    handoff_ms = models.PositiveIntegerField(null=True, help_text="How long the provider took to accept it.")
+    accepted_by = models.CharField(
+        max_length=20,
+        db_default="",
+        help_text="Whom sent_at tells of, once a hedge has moved it on; before, that is `provider`.",
+    )
     hedge_at = models.DateTimeField(null=True, help_text="Without an ack it then goes out on the next channel too.")
     expires_at = models.DateTimeField()
     expired_at = models.DateTimeField(null=True)
@@ -113,6 +121,11 @@ class PushNotificationLog(models.Model):
     def paused(self) -> bool:
         """Its job is paused: neither its wait nor its life runs on."""
         return self.expires_at >= PAUSED_UNTIL
+
+    @property
+    def taken_by(self) -> str:
+        """Who accepted it, the first of several; empty while nobody has."""
+        return (self.accepted_by or self.provider) if self.sent_at is not None else ""
 
     @property
     def late(self) -> bool:
