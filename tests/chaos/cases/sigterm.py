@@ -13,10 +13,9 @@ ROUNDS = 10
 MESSAGES_PER_ROUND = 100
 NAMES = ("web", *WORKERS, *OTHERS)
 SLOW = ("fcm", "apns", "wns", "web_push")
-SLOW_S = 0.7
+SLOW_S = 2.0
 GONE_WITHIN_S = 40.0
-BEGUN_S = 60.0
-ORDERED_WITHIN_S = 60.0
+BEGUN_S = ORDERED_WITHIN_S = 90.0
 STARTING = -signal.SIGTERM
 """Exit status of a process that was not ready yet when it was told to end."""
 
@@ -27,19 +26,14 @@ def inject(run: Run) -> None:
     rounds = max(2, min(ROUNDS, run.messages // MESSAGES_PER_ROUND))
     for number in range(rounds):
         run.order(run.messages // rounds if number < rounds - 1 else None, patience_s=ORDERED_WITHIN_S)
-        sent = run.sent()
-        run.wait_until(
-            lambda sent=sent: run.held("fcm") > 0 and run.sent() > sent,  # type: ignore[misc]
-            "sends in flight",
-            BEGUN_S,
-            pause_s=0.01,
-        )
+        run.wait_until(lambda: run.held("fcm") > 0, "sends in flight", BEGUN_S, pause_s=0.01)
         end_all(run, number)
         for name in NAMES:
             run.rig.start(name)
     for name in NAMES:
         run.rig.wait_until_ready(name)
     run.rig.services.heal()
+    run.began = time.monotonic()  # ten starts of everything take minutes; the messages' own time begins here
 
 
 def end_all(run: Run, number: int) -> None:
