@@ -350,10 +350,18 @@ def test_what_could_not_start_in_time_is_given_back_uncounted(scripted: type[Scr
     assert (row.status, row.attempt_count, row.claim_token, scripted.got) == ("pending", 0, None, [])
 
 
-def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_sent(scripted: type[Scripted]) -> None:
+class ToldMeanwhile(Scripted):
+    async def send_one(self, message: Message) -> Outcome:
+        if len(self.got) == 10:
+            stopping.tell()
+        return await super().send_one(message)
+
+
+def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_sent(
+    scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
     messages(150)
-    scripted.takes_s = 0.5
-    event_loop.submit(told_after(scripted, 10))
+    monkeypatch.setitem(BUILT_IN, "simulation", ToldMeanwhile)
     try:
         sending.send_batch("simulation")
     finally:
@@ -363,12 +371,6 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_sent(scripted: 
     sent = PushNotificationLog.objects.filter(status="sent", attempt_count=1, claim_token=None)
     assert 0 < len(scripted.got) < 150
     assert (sent.count(), given_back.count()) == (len(scripted.got), 150 - len(scripted.got))
-
-
-async def told_after(scripted: type[Scripted], sends: int) -> None:
-    while len(scripted.got) < sends:
-        await asyncio.sleep(0.01)
-    stopping.tell()
 
 
 def test_a_batch_sends_no_more_once_the_breaker_has_opened(
