@@ -6,7 +6,18 @@ from celery import shared_task
 from celery.signals import task_success, worker_process_shutdown
 from django.conf import settings
 
-from delivery import challenges, clocks, event_loop, fanout, heartbeats, sending, sweeps, watchdog
+from delivery import (
+    challenges,
+    clocks,
+    commands,
+    event_loop,
+    fanout,
+    heartbeats,
+    job_control,
+    sending,
+    sweeps,
+    watchdog,
+)
 
 
 @shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
@@ -31,6 +42,18 @@ def fan_out() -> int:
 def expire() -> int:
     """End what nobody acked within its TTL."""
     return sweeps.expire()
+
+
+@shared_task(name="delivery.expire_commands")
+def expire_commands() -> int:
+    """End the commands whose time is over."""
+    return commands.expire()
+
+
+@shared_task(name="delivery.hold_back")
+def hold_back() -> int:
+    """What workers gave back of paused and cancelled jobs follows its job."""
+    return job_control.hold_back()
 
 
 @shared_task(name="delivery.release_lost")
