@@ -34,16 +34,16 @@ def hand_out(device_id: str) -> list[Waiting]:
 
     Handing out a message that nothing has accepted yet is its `sent`. It is listed again until it is acked or expires.
     """
-    with transaction.atomic():
-        now = clocks.db_now()
-        rows = list(
-            PushNotificationLog.objects.open()
-            .filter(device_id=device_id, expires_at__gt=now)
-            .exclude(next_attempt_at__gte=PAUSED_UNTIL)
-            .order_by("id")[:AT_ONCE]
-        )
-        fresh = [row.pk for row in rows if row.status == Status.PENDING]
-        if fresh:
+    now = clocks.db_now()
+    rows = list(
+        PushNotificationLog.objects.open()
+        .filter(device_id=device_id, expires_at__gt=now)
+        .exclude(next_attempt_at__gte=PAUSED_UNTIL)
+        .order_by("id")[:AT_ONCE]
+    )
+    fresh = [row.pk for row in rows if row.status == Status.PENDING]
+    if fresh:  # else this only reads, which goes on where nothing can be written
+        with transaction.atomic():
             PushNotificationLog.objects.hand_out(device_id, fresh, now)
             rows = list(PushNotificationLog.objects.open().filter(pk__in=[row.pk for row in rows]).order_by("id"))
     for row in rows:
