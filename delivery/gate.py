@@ -87,6 +87,11 @@ def _slow(state: ProviderState, now: datetime) -> bool:
     return state.state in NOT_CLOSED or climbing or _slowed(state, now) is not None
 
 
+def closed() -> frozenset[tuple[str, str]]:
+    """The credentials that only probes may use now."""
+    return frozenset(ProviderState.objects.filter(state__in=NOT_CLOSED).values_list("provider", "credential"))
+
+
 def long_closed(now: datetime) -> frozenset[tuple[str, str]]:
     """The credentials behind which nothing should be queued up any more.
 
