@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 SETTINGS = {"SIMULATION_PROFILE": "ideal", "WEB_WORKERS": "1", "RATE_LIMIT_FACTOR": "1000"}
 PROCESSES = ("fanout", "maintenance", "simulation")
 LATER_S = 60
-LONGEST_ANSWER_S = 20.0
+LONGEST_ANSWER_S = 30.0
 
 
 @dataclass
