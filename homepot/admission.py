@@ -44,6 +44,8 @@ class Rank(IntEnum):
 LONGEST_WAIT_S = {Rank.PROBE: 5.0, Rank.ACK: 0.25, Rank.REGISTRATION: 1.0, Rank.REST: 2.0}
 SHARES = {Rank.PROBE: 1.0, Rank.ACK: 1.0, Rank.REGISTRATION: 0.75, Rank.REST: 0.5}
 """Of the threads, what requests of this rank and the less urgent ones together may hold at one time."""
+CALM_S = 1.0
+"""For so long after a request was refused nothing less urgent gets in."""
 MOST_WAITING = 500
 MOST_BODY_BYTES = 1_100_000
 MOST_WAITING_BYTES = 32 * 1024 * 1024
@@ -81,6 +83,7 @@ class Threads:
         self._idle: list[Executor] = [ThreadPoolExecutor(1, f"request-{number}") for number in range(count)]
         self._most_held = {rank: max(1, int(count * share)) for rank, share in SHARES.items()}
         self._held = dict.fromkeys(Rank, 0)
+        self._refused_at_s = dict.fromkeys(Rank, -CALM_S)
         self._waiting: dict[Rank, deque[asyncio.Future[Executor]]] = {rank: deque() for rank in Rank}
 
     @property
@@ -102,6 +105,8 @@ class Threads:
         if turn.done() and not turn.cancelled():
             return turn.result()
         self._leave(rank, turn)
+        self._refused_at_s[rank] = time.monotonic()
+        asyncio.get_running_loop().call_later(CALM_S, self._hand_out)
         return None
 
     def give_back(self, rank: Rank, thread: Executor) -> None:
@@ -116,8 +121,9 @@ class Threads:
                 line.popleft().set_result(self._idle.pop())
 
     def _may_take(self, rank: Rank) -> bool:
-        """Whether none of the shares that this rank counts against is used up."""
-        return all(
+        """Whether nothing more urgent was just refused, and no share that this rank counts against is used up."""
+        stirred_at_s = max((at_s for other, at_s in self._refused_at_s.items() if other < rank), default=-CALM_S)
+        return time.monotonic() - stirred_at_s >= CALM_S and all(
             sum(held for other, held in self._held.items() if other >= each) < self._most_held[each]
             for each in Rank
             if each <= rank

@@ -116,6 +116,24 @@ def test_admin_pages_can_be_read_and_nobody_can_sign_in() -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
 
 
+@pytest.mark.sqlite_only
+def test_a_full_disk_is_503_until_there_is_room(backend: APIClient) -> None:
+    bodies = [said(row) for row in messages(100)]
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA page_count")
+        cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0]}")
+
+    try:
+        refused = APIClient().post("/api/v1/push/ack/batch", bodies)
+        read = backend.get("/api/v1/jobs")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA max_page_count = 1073741823")
+
+    assert (refused.status_code, refused.headers["Retry-After"], read.status_code) == (503, "5", 200)
+    assert APIClient().post("/api/v1/push/ack/batch", bodies).status_code == 200
+
+
 def test_nothing_is_sent_without_a_committed_claim() -> None:
     [row] = messages()
 

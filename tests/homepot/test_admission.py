@@ -180,6 +180,26 @@ def test_who_would_wait_too_long_is_told_when_to_come_back(shop: Shop) -> None:
     run(story())
 
 
+def test_nothing_less_urgent_gets_in_just_after_an_ack_was_refused(
+    shop: Shop, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(admission.LONGEST_WAIT_S, Rank.ACK, 0.05)
+    monkeypatch.setattr(admission, "CALM_S", 0.5)
+
+    async def story() -> None:
+        busy = await shop.full_of(THREADS, THREADS)
+        assert (await shop.ask(ACK)).status == 503
+        read = asyncio.create_task(shop.ask(READ))
+        shop.open.set()
+        await asyncio.gather(*busy)
+
+        assert (await shop.ask(ACK)).status == 200
+        assert not read.done()
+        assert (await read).status == 200
+
+    run(story())
+
+
 @pytest.mark.usefixtures("patient")
 def test_when_too_many_wait_the_last_of_the_least_urgent_goes(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MOST_WAITING", 3)

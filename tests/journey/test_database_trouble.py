@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 SETTINGS = {"SIMULATION_PROFILE": "ideal", "WEB_WORKERS": "1", "RATE_LIMIT_FACTOR": "1000"}
 PROCESSES = ("fanout", "maintenance", "simulation")
 LATER_S = 60
+LONGEST_ANSWER_S = 30.0
 
 
 @dataclass
@@ -94,9 +95,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def assert_clean(storm: Storm) -> None:
-    """Nothing but 200 and 503 with Retry-After was answered, and each question was."""
+    """Nothing but 200 and 503 with Retry-After was answered, and each question was, in time."""
     assert {said.status for said in storm.said} <= {200, 503}
     assert [said for said in storm.said if said.status == 503 and not said.retry_after] == []
+    assert max(said.took_s for said in storm.said) < LONGEST_ANSWER_S
 
 
 def test_an_immediate_restart_loses_no_ack_that_was_answered_200(world: World) -> None:

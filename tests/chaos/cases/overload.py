@@ -43,9 +43,9 @@ def flood(run: Run) -> Storm:
 
 
 def judge(run: Run, storm: Storm) -> None:
-    shares = [storm.refused_share(kind) for kind in ("ack", "registration", "read")]
-    if not shares[0] < shares[2]:
-        run.problem(f"acks, registrations and reads were refused alike: {shares}")
+    shares = {kind: storm.refused_share(kind) for kind in ("ack", "registration", "read")}
+    if min(shares, key=lambda kind: shares[kind]) != "ack":
+        run.problem(f"acks were not the last to be refused: {shares}")
     if unclean := {said.status for said in storm.said} - CLEAN:
         run.problem(f"the flood was answered {sorted(unclean)}")
     if any(said.status in (429, 503) and not said.retry_after for said in storm.said):
