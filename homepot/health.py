@@ -1,4 +1,4 @@
-"""For the machines that watch us: alive, ready, and numbers for Prometheus."""
+"""For the machines that watch us: alive, and ready. Numbers for Prometheus: metrics.py, analytics/metrics.py."""
 
 import logging
 
@@ -7,7 +7,6 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 log = logging.getLogger(__name__)
 BROKER_TIMEOUT_S = 1
@@ -27,11 +26,6 @@ def readyz(request: HttpRequest) -> HttpResponse:
     status = 200 if all(parts.values()) else 503
     words = {name: "ok" if good else "not ready" for name, good in parts.items()}
     return JsonResponse({"status": "ok" if status == 200 else "not ready", **words}, status=status)
-
-
-@require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _database() -> bool:
