@@ -25,6 +25,7 @@ from delivery import clocks
 from delivery.models import Alert, Connectivity, ProviderState, PushNotificationLog
 from delivery.models.provider_state import Breaker
 from homepot import metrics
+from homepot.health import measure
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,7 @@ _last: tuple[float, bytes] = (float("-inf"), b"")
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
+    measure()
     return HttpResponse(metrics.of_processes() + of_record(), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -3,21 +3,17 @@
 The row is the truth about its message; brokers carry hints. Its verbs: push_log_verbs.py.
 """
 
-from datetime import UTC, datetime
-
 from django.db import models
 
 from delivery.models.channel import PROVIDER_CHOICES, Channel
 from delivery.models.device import Device
-from delivery.models.job import Job
+from delivery.models.job import PAUSED_UNTIL, Job
 from delivery.models.keys import new_message_id
 from delivery.models.push_log_verbs import PushNotificationLogQuerySet
 from delivery.models.site import Site
 from delivery.priority import Priority
 
 INBOX = "inbox"
-PAUSED_UNTIL = datetime(9999, 1, 1, tzinfo=UTC)
-"""`next_attempt_at` of a row whose job is paused."""
 
 
 class Status(models.TextChoices):
@@ -120,6 +116,11 @@ class PushNotificationLog(models.Model):
 
     def __str__(self) -> str:
         return str(self.message_id)
+
+    @property
+    def paused(self) -> bool:
+        """Its job is paused: neither its wait nor its life runs on."""
+        return self.expires_at >= PAUSED_UNTIL
 
     @property
     def taken_by(self) -> str:

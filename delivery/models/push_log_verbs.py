@@ -3,15 +3,18 @@
 Whoever finds its guard no longer true changes 0 rows: the row count says who won. `now` is always the database's time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from delivery.models import setwise
+from delivery.models.job import PAUSED_UNTIL, parked, unparked
 from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
+from delivery.priority import Priority
 
 if TYPE_CHECKING:
     from delivery.models.push_log import PushNotificationLog  # noqa: F401  (the queryset's type argument)
@@ -56,8 +59,42 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [(provider, credential)] = behind
             found.append((provider, credential))
 
+    def held(self, ids: Sequence[int], token: UUID) -> set[int]:
+        """Those of these rows that this claim still holds, whatever has become of them."""
+        return set(self.filter(pk__in=ids, claim_token=token).values_list("pk", flat=True))
+
+    def oldest_due(
+        self, now: datetime, credentials: Iterable[tuple[str, str]], up_to: Priority = Priority.LOW
+    ) -> dict[tuple[str, str], datetime]:
+        """Since when the first due row of each (provider, credential) waits to be claimed; only where one does.
+
+        `up_to` leaves out what is less urgent. A row that is to be claimed alone is left out: those go one at a time.
+        """
+        pairs, params = setwise.rows({"provider": "text", "credential": "text"}, sorted(credentials))
+        levels = " UNION ALL ".join(f"SELECT {int(each)} AS priority" for each in Priority if each <= up_to)
+        found = setwise.fetch(
+            f"""
+            SELECT provider, credential, min(due_at) FROM (
+                SELECT r.provider, r.credential, (
+                    SELECT m.next_attempt_at FROM {LOG} AS m
+                    WHERE m.status = 'pending' AND m.provider = r.provider AND m.credential = r.credential
+                      AND m.priority = level.priority AND m.next_attempt_at <= %s AND m.expires_at > %s
+                      AND m.claim_token IS NULL AND NOT m.claim_alone
+                    ORDER BY m.next_attempt_at LIMIT 1) AS due_at
+                FROM {pairs} CROSS JOIN ({levels}) AS level) AS heads
+            WHERE due_at IS NOT NULL GROUP BY provider, credential
+            """,
+            [now, now, *params],
+            ["text", "text", "timestamptz"],
+        )
+        return {(provider, credential): due_at for provider, credential, due_at in found}
+
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
+
+    def missed(self, job_id: str) -> Self:
+        """What a job did not get to its devices."""
+        return self.filter(job_id=job_id, status__in=["failed", "expired"])
 
     # --- birth
     def insert_rows(
@@ -284,8 +321,9 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         first = "m.received_at IS NULL"
         offset = "(CASE WHEN r.by_device_clock THEN COALESCE(d.clock_offset_ms, 0) ELSE 0 END)"
         latency = f"({setwise.ms_between('r.received_at', 'm.sent_at')} + {offset})"
+        # SQLite cannot count up to the last millisecond of the year 9999
         ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
-        skewed = f"({ahead} OR COALESCE({latency} < -{SKEW_MS}, false))"
+        skewed = f"(COALESCE({ahead}, true) OR COALESCE({latency} < -{SKEW_MS}, false))"
         return [
             (message_id, job_id, expired_at is not None or error_code != "")
             for message_id, job_id, expired_at, error_code in setwise.fetch(
@@ -336,11 +374,12 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         return [(message_id, job_id) for message_id, job_id in changed]
 
     def hand_out(self, device_id: str, ids: Sequence[int], now: datetime) -> int:
-        """Pending and unclaimed -> sent, because the device fetched it from its inbox.
+        """Pending and unclaimed -> sent, because the device fetched it from its inbox. Not while its job is paused.
 
         What a provider accepted before (it waits for a hedge) stays that provider's.
         """
-        waiting = self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None)
+        fetched = self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None)
+        waiting = fetched.filter(expires_at__lt=PAUSED_UNTIL)
         hedged = waiting.filter(sent_at__isnull=False).update(**_AS_FIRST_ACCEPTED, next_attempt_at=None)
         return hedged + waiting.filter(sent_at=None).update(
             status="sent",
@@ -387,6 +426,23 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             WHERE id IN (SELECT id FROM lost)
             """,
             [now, limit, now],
+        )
+
+    def park(self, job_id: str, *, now: datetime) -> int:
+        """Pending and unclaimed: neither due nor running out from now on. A held row is left to its holder."""
+        unclaimed = self.filter(job_id=job_id, status="pending", claim_token=None)
+        return unclaimed.filter(expires_at__gt=now, expires_at__lt=PAUSED_UNTIL).update(
+            next_attempt_at=Coalesce(parked(models.F("next_attempt_at"), now), PAUSED_UNTIL),
+            expires_at=parked(models.F("expires_at"), now),
+        )
+
+    def unpark(self, job_id: str, *, now: datetime) -> int:
+        """What was left of each wait and life when the job was paused is left of it now."""
+        return self.filter(job_id=job_id, expires_at__gte=PAUSED_UNTIL).update(
+            next_attempt_at=models.Case(
+                models.When(provider="inbox", then=None), default=unparked(models.F("next_attempt_at"), now)
+            ),
+            expires_at=unparked(models.F("expires_at"), now),
         )
 
     def cancel(self, job_id: str, *, now: datetime, code: str) -> int:

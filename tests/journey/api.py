@@ -25,9 +25,15 @@ class Api:
     def as_device(self, device_id: str, key: str) -> "Api":
         return Api(self.url, headers={"X-Device-ID": device_id, "X-API-Key": key})
 
-    def call(self, method: str, path: str, body: object = None) -> Answer:
+    def at(self, url: str) -> "Api":
+        """The same caller at another web process."""
+        return Api(url, headers=self._headers)
+
+    def call(self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Answer:
         """One request under /api/v1; an answer of any status."""
-        request = urllib.request.Request(f"{self.url}/api/v1{path}", method=method, headers=self._headers)
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", method=method)
+        for name, value in {**self._headers, **(headers or {})}.items():
+            request.add_header(name, value)
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")

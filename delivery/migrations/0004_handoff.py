@@ -11,7 +11,7 @@ def created_when_registered(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('delivery', '0001_initial'),
+        ('delivery', '0003_commands_reports_and_pauses'),
     ]
 
     operations = [
