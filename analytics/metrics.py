@@ -163,8 +163,8 @@ _last: tuple[float, bytes] = (float("-inf"), b"")
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    measure()
-    return HttpResponse(metrics.of_processes() + of_record(), content_type=CONTENT_TYPE_LATEST)
+    record = of_record()
+    return HttpResponse(metrics.of_processes() + record, content_type=CONTENT_TYPE_LATEST)
 
 
 def of_record() -> bytes:
@@ -172,6 +172,7 @@ def of_record() -> bytes:
     global _last
     with _lock:
         if time.monotonic() - _last[0] >= FRESH_FOR_S:
+            measure()
             _last = (time.monotonic(), generate_latest(_registry))
         return _last[1]
 
