@@ -1,4 +1,4 @@
-"""For the machines that watch us: alive, ready, and numbers for Prometheus."""
+"""For the machines that watch us: alive, and ready. Numbers for Prometheus: metrics.py, analytics/metrics.py."""
 
 import logging
 
@@ -7,12 +7,17 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from prometheus_client import Gauge
 
 from delivery import clocks, watchdog
 
-WAITS = Gauge("homepot_oldest_due_seconds", "Since when the first row waits that could be sent now", ["queue"])
-SWEEP_AGE = Gauge("homepot_sweep_age_seconds", "How long ago a sweep ran", ["sweep"])
+WAITS = Gauge(
+    "homepot_oldest_due_seconds",
+    "Since when the first row waits that could be sent now",
+    ["queue"],
+    multiprocess_mode="mostrecent",
+)
+SWEEP_AGE = Gauge("homepot_sweep_age_seconds", "How long ago a sweep ran", ["sweep"], multiprocess_mode="mostrecent")
 log = logging.getLogger(__name__)
 BROKER_TIMEOUT_S = 1
 OK, NOT_READY = "ok", "not ready"
@@ -41,13 +46,6 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": _word(good), **parts}, status=200 if good else 503)
 
 
-@require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    """Of this process; and what the database says of all, where it answers."""
-    _measure()
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
-
-
 def _word(good: bool) -> str:
     return OK if good else NOT_READY
 
@@ -59,7 +57,7 @@ def _consuming() -> str:
     return f"{NOT_READY}: {found}" if found else OK
 
 
-def _measure() -> None:
+def measure() -> None:
     WAITS.clear()
     SWEEP_AGE.clear()
     try:

@@ -312,6 +312,9 @@ except ValueError as error:
     env.refuse("CRASH_AT", str(error))
 
 # --- Logs: one JSON object a line
+METRICS_FOLDER = env.text("PROMETHEUS_MULTIPROC_DIR")
+if METRICS_FOLDER and not Path(METRICS_FOLDER).is_dir():
+    env.refuse("PROMETHEUS_MULTIPROC_DIR", f"there is no folder {METRICS_FOLDER}. Make it, empty, before each start")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING_CONFIG = None
 logs.configure(LOG_LEVEL)

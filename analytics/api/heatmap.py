@@ -47,7 +47,7 @@ class HeatmapView(asking.NumbersView):
                 cells=answers.many(
                     "HeatmapCell",
                     hour=answers.moment(),
-                    messages=shapes.messages(),
+                    messages=shapes.MessageStatesSerializer(),
                     delivery_rate=shapes.rate(definitions.DELIVERY_RATE),
                     p95_ms=serializers.FloatField(allow_null=True),
                     not_delivered=serializers.FloatField(

@@ -41,7 +41,7 @@ class ProvidersView(asking.NumbersView):
                     allow_null=True,
                     help_text="Where the true delivery rate lies, 95 times of 100.",
                 ),
-                **shapes.numbers_fields("Provider"),
+                **shapes.numbers_fields(),
             ),
         ),
     )

@@ -23,7 +23,7 @@ class PushView(asking.NumbersView):
             site=shapes.maybe(),
             provider=shapes.maybe(),
             **shapes.period_fields(),
-            **shapes.numbers_fields("Push"),
+            **shapes.numbers_fields(),
         ),
     )
     def get(self, request: Request) -> Any:

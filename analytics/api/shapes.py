@@ -1,19 +1,19 @@
 """How numbers are written in answers, and their description for the generated documentation."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from rest_framework import serializers
 
 from analytics import definitions, latency
 from analytics.health import Numbers
-from delivery.api.answers import count, moment, shape
+from delivery.api.answers import count, moment
 
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
+COUNTED_APART = ("handed_over", "fallback", "skewed", "opened", "clicked")
 COLUMNS = (
-    "ordered", *definitions.STATES, "handed_over", "fallback", "skewed", "opened", "clicked", "attempted", "accepted",
-    "refused", "retries", *definitions.RATES, *SHARES,
+    "ordered", *definitions.STATES, *COUNTED_APART, "attempted", "accepted", "refused", "retries",
+    *definitions.RATES, *SHARES,
 )  # fmt: skip
 """Of every table of numbers, behind what its lines are about. The percentiles are those of the latency, in ms."""
 
@@ -36,7 +36,7 @@ def written(numbers: Numbers) -> dict[str, Any]:
     """All that is known, as an answer's keys."""
     return {
         "messages": {"ordered": numbers["ordered"], **numbers.states},
-        **{name: numbers[name] for name in ("handed_over", "fallback", "skewed", "opened", "clicked")},
+        **{name: numbers[name] for name in COUNTED_APART},
         **numbers.rates,
         "latency_ms": spread_ms(numbers.times.get("latency", {})),
         "times_ms": {part: spread_ms(numbers.times.get(part, {})) for part in definitions.TIMES if part != "latency"},
@@ -60,53 +60,73 @@ def rate(of: definitions.Definition) -> serializers.FloatField:
     return serializers.FloatField(allow_null=True, help_text=f"{of.text} 0 to 1; null without any.")
 
 
-def rates() -> dict[str, Any]:
-    return {name: rate(of) for name, of in definitions.RATES.items()}
-
-
-def spread(name: str, of: definitions.Definition | None = None) -> Any:
-    """Percentiles in milliseconds."""
-    fields: dict[str, Any] = {key: _ms() for key in (*SHARES, "mean")}
-    described = shape(name, **fields, count=count())
-    if of is not None:
-        described.help_text = of.text
-    return described
-
-
 def _ms() -> serializers.FloatField:
-    return serializers.FloatField(allow_null=True)
+    return serializers.FloatField(allow_null=True, required=False)
+
+
+class SpreadSerializer(serializers.Serializer[Any]):
+    """Milliseconds; null where nothing was measured."""
+
+    p50, p95, p99, mean = _ms(), _ms(), _ms(), _ms()
+    count = serializers.IntegerField()
+
+
+def _counted(of: definitions.Definition) -> serializers.IntegerField:
+    return serializers.IntegerField(help_text=of.text)
+
+
+class MessageStatesSerializer(serializers.Serializer[Any]):
+    """Every message is in one of the states: they sum to `ordered`."""
+
+    ordered = serializers.IntegerField()
+    delivered = _counted(definitions.STATES["delivered"])
+    late = _counted(definitions.STATES["late"])
+    failed = _counted(definitions.STATES["failed"])
+    expired = _counted(definitions.STATES["expired"])
+    cancelled = _counted(definitions.STATES["cancelled"])
+    skipped = _counted(definitions.STATES["skipped"])
+    open = _counted(definitions.STATES["open"])
+
+
+class TimesSerializer(serializers.Serializer[Any]):
+    """The four parts of end_to_end, and how long people took to open."""
+
+    queue = SpreadSerializer(help_text=definitions.QUEUE_WAIT.text)
+    handoff = SpreadSerializer(help_text=definitions.HANDOFF.text)
+    transit = SpreadSerializer(help_text=definitions.TRANSIT.text)
+    ack_return = SpreadSerializer(help_text=definitions.ACK_RETURN.text)
+    end_to_end = SpreadSerializer(help_text=definitions.END_TO_END.text)
+    to_open = SpreadSerializer(help_text=definitions.TIME_TO_OPEN.text)
+
+
+class AttemptsSerializer(serializers.Serializer[Any]):
+    """`attempted` is `accepted` and `refused` together."""
+
+    attempted = serializers.IntegerField()
+    accepted = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    retries = serializers.IntegerField(help_text="Those that were not the first of their message.")
+    handoff_ms = SpreadSerializer(help_text="How long accepted attempts took.")
 
 
 def maybe() -> serializers.CharField:
     return serializers.CharField(allow_null=True)
 
 
-def messages() -> Any:
-    states = {state: serializers.IntegerField(help_text=of.text) for state, of in definitions.STATES.items()}
-    return shape("MessageStates", ordered=count(), **states)
-
-
 def period_fields() -> dict[str, Any]:
     return {"from": moment(), "to": moment(), "as_of": moment()}
 
 
-def numbers_fields(prefix: str) -> dict[str, Any]:
-    counted: Iterable[str] = ("handed_over", "fallback", "skewed", "opened", "clicked")
+def numbers_fields() -> dict[str, Any]:
     return {
-        "messages": messages(),
-        **{name: count() for name in counted},
-        **rates(),
-        "latency_ms": spread(f"{prefix}Latency", definitions.LATENCY),
-        "times_ms": shape(
-            f"{prefix}Times",
-            **{part: spread("PartTime", of) for part, of in definitions.TIMES.items() if part != "latency"},
-        ),
-        "attempts": shape(
-            "Attempts", attempted=count(), accepted=count(), refused=count(), retries=count(),
-            handoff_ms=spread("AttemptHandoff"),
-        ),
+        "messages": MessageStatesSerializer(),
+        **{name: count() for name in COUNTED_APART},
+        **{name: rate(of) for name, of in definitions.RATES.items()},
+        "latency_ms": SpreadSerializer(help_text=definitions.LATENCY.text),
+        "times_ms": TimesSerializer(),
+        "attempts": AttemptsSerializer(),
         "failures": serializers.DictField(
-            child=count(), help_text="Attempts that were not accepted, by outcome: retry, throttled, address_gone, "
-            "rejected, misconfigured. They sum to `attempts.refused`.",
+            child=count(),
+            help_text="Refused attempts by outcome: retry, throttled, address_gone, rejected, misconfigured.",
         ),
-    }  # fmt: skip
+    }

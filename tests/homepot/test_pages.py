@@ -14,6 +14,7 @@ from django.urls import path
 from pytest_django import Settings
 from rest_framework.request import Request
 
+from analytics.metrics import forget
 from delivery import clocks
 from delivery.api.base import ApiView
 from delivery.models import LastRun
@@ -157,6 +158,7 @@ def test_tells_prometheus_what_waits_and_when_sweeps_ran(client: Client) -> None
     LastRun.objects.note("delivery.rehint", clocks.db_now())
     messages(1, age_s=60)
 
+    forget()
     page = client.get("/metrics").content.decode()
 
     assert re.search(r'^homepot_oldest_due_seconds\{queue="push\.simulation"\} 6\d\.', page, re.MULTILINE)
