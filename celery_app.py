@@ -6,6 +6,7 @@ import sys
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, task_prerun
 from django.db import close_old_connections
+from kombu.transport.redis import QoS
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
 
@@ -13,6 +14,8 @@ app = Celery("homepot")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize  # else Celery opens a new database connection for every task
 app.autodiscover_tasks(["delivery", "analytics"])
+# A worker that loses its broker would put the hint that it holds back into the broker that is gone, and end over it.
+QoS.restore_at_shutdown = False
 
 
 @setup_logging.connect

@@ -1,0 +1,33 @@
+"""A worker and the broker that is taken from it."""
+
+from contextlib import suppress
+from queue import Empty
+
+from kombu import Connection
+from kombu.common import ignore_errors
+from kombu.simple import SimpleQueue
+
+from celery_app import app
+from tests import servers
+
+
+def test_a_worker_that_holds_a_hint_survives_the_loss_of_its_broker() -> None:
+    with servers.Redis() as broker:
+        worker = Connection(broker.url, transport_options=app.conf.broker_transport_options)
+        hints, control = worker.SimpleQueue("push.mqtt"), SimpleQueue(worker.channel(), "control")
+        hints.put({})
+        hints.get(timeout=5)
+        with suppress(Empty):
+            control.get(timeout=0.2)  # both channels wait for more, as in a worker
+        broker.kill()
+
+        lose(worker)
+
+        assert not worker.connected
+
+
+def lose(connection: Connection) -> None:
+    """What Celery's consumer does with a connection that broke."""
+    with suppress(Exception):
+        connection.collect(socket_timeout=1)
+    ignore_errors(connection, connection.close)
