@@ -6,7 +6,7 @@ import sys
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, task_prerun
 from django.db import close_old_connections
-from kombu.transport.redis import QoS
+from kombu.transport import redis
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
 
@@ -14,8 +14,27 @@ app = Celery("homepot")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize  # else Celery opens a new database connection for every task
 app.autodiscover_tasks(["delivery", "analytics"])
-# A worker that loses its broker would put the hint that it holds back into the broker that is gone, and end over it.
-QoS.restore_at_shutdown = False
+
+
+class HeldHints(redis.QoS):
+    """What a worker does with the hints that it holds when its broker goes: it forgets them. A sweep repeats them.
+
+    Kombu would put them back, and ack them when their tasks are done, on the connection that is gone; the worker ends
+    over either.
+    """
+
+    restore_at_shutdown = False
+
+    def ack(self, delivery_tag: str) -> None:
+        if not self.channel.closed:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if not self.channel.closed:
+            super().reject(delivery_tag, requeue)
+
+
+redis.Channel.QoS = HeldHints
 
 
 @setup_logging.connect

@@ -1,5 +1,6 @@
 """A worker and the broker that is taken from it."""
 
+import logging
 from contextlib import suppress
 from queue import Empty
 
@@ -11,17 +12,18 @@ from celery_app import app
 from tests import servers
 
 
-def test_a_worker_that_holds_a_hint_survives_the_loss_of_its_broker() -> None:
+def test_a_worker_survives_the_loss_of_its_broker_and_the_end_of_the_task_that_it_was_at() -> None:
     with servers.Redis() as broker:
         worker = Connection(broker.url, transport_options=app.conf.broker_transport_options)
         hints, control = worker.SimpleQueue("push.mqtt"), SimpleQueue(worker.channel(), "control")
         hints.put({})
-        hints.get(timeout=5)
+        held = hints.get(timeout=5)
         with suppress(Empty):
             control.get(timeout=0.2)  # both channels wait for more, as in a worker
         broker.kill()
 
         lose(worker)
+        held.ack_log_error(logging.getLogger(), worker.connection_errors)
 
         assert not worker.connected
 
