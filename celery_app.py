@@ -2,11 +2,13 @@
 
 import os
 import sys
+from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, task_prerun
 from django.db import close_old_connections
-from kombu.transport import redis
+from kombu.transport import redis, virtual
+from redis.exceptions import ResponseError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
 
@@ -17,21 +19,30 @@ app.autodiscover_tasks(["delivery", "analytics"])
 
 
 class HeldHints(redis.QoS):
-    """What a worker does with the hints that it holds when its broker goes: it forgets them. A sweep repeats them.
+    """What a worker does with its hints when the broker goes or is full: it goes on without. A sweep repeats them.
 
-    Kombu would put them back, and ack them when their tasks are done, on the connection that is gone; the worker ends
-    over either.
+    Kombu would put them back, and ack them when their tasks are done, on the connection that is gone or at a Redis that
+    takes no more; the worker would end over each of these.
     """
 
     restore_at_shutdown = False
 
+    def append(self, message: Any, delivery_tag: str) -> None:
+        try:
+            super().append(message, delivery_tag)
+        except ResponseError:
+            virtual.QoS.append(self, message, delivery_tag)
+
     def ack(self, delivery_tag: str) -> None:
-        if not self.channel.closed:
+        if self.channel.closed:
+            return
+        try:
             super().ack(delivery_tag)
+        except ResponseError:
+            virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        if not self.channel.closed:
-            super().reject(delivery_tag, requeue)
+        self.ack(delivery_tag)
 
 
 redis.Channel.QoS = HeldHints
