@@ -8,14 +8,14 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 
-from delivery import ack_tokens, clocks
+from delivery import ack_tokens, clocks, crash_points
 from delivery.models import Job, PushNotificationLog, Receipt, setwise
 from delivery.models.device import DEVICE_ID_PATTERN
 from delivery.models.push_log_rows import Arrived, Refused
@@ -97,9 +97,8 @@ def instant(field_name: str, value: object) -> datetime:
     try:
         if not isinstance(value, str):
             raise ValueError
-        read = datetime.fromisoformat(value.strip())
-        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
-    except (ValueError, OverflowError):
+        return clocks.read(value)
+    except ValueError:
         raise BadAck(field_name, "must be an ISO-8601 time such as 2026-11-21T12:00:00Z") from None
 
 
@@ -161,6 +160,8 @@ def _write(known: Sequence[tuple[UUID, ProvenAck]]) -> dict[UUID, str | None]:
         )
         if to_recount:
             Job.objects.thaw(sorted(to_recount))
+        crash_points.passing("before_ack_commit")
+    crash_points.passing("after_ack_commit")
     return dict(failed) | {key: job_id for key, job_id, _ in changed}
 
 

@@ -6,14 +6,13 @@ A chunk and the job's cursor are one transaction: killed anywhere and started ag
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from delivery import clocks, credentials, gate, hints, routing
+from delivery import clocks, crash_points, credentials, gate, hints, routing
 from delivery.models import Channel, Device, Job, PushNotificationLog
 from delivery.models.device import Lifecycle
 from delivery.models.keys import new_message_id
@@ -36,6 +35,8 @@ def fan_out_chunk() -> int:
         if len(devices) < settings.FANOUT_CHUNK:
             Job.objects.finish_fan_out(job.job_id, clocks.db_now())
         hints.wake_fanout()
+        crash_points.passing("before_chunk_commit")
+    crash_points.passing("after_chunk_commit")
     log.info("fanned out", extra={"job_id": job.job_id, "rows": len(rows)})
     return len(rows)
 
@@ -61,7 +62,7 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
         job_id=job.job_id,
         priority=job.priority,
         created_at=job.created_at,
-        expires_at=job.created_at + timedelta(seconds=job.ttl_s),
+        expires_at=job.expires_at,
     )
     to_send = Counter(row.provider for row in rows if not row.skipped and row.provider != INBOX)
     for provider, due in to_send.items():
@@ -102,6 +103,9 @@ def targeted(target: Mapping[str, Any], reach: Sequence[str] | None) -> QuerySet
         ):
             if target.get(key):
                 named |= Q(**{f"{field}__in": target[key]})
+        if target.get("retry_of"):
+            missed = PushNotificationLog.objects.missed(target["retry_of"])
+            named |= Q(device_id__in=missed.values("device_id"))
     within = Q() if reach is None else Q(site_id__in=reach)
     return Device.objects.filter(named & within)
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from delivery import ack_tokens, clocks
+from delivery import ack_tokens, clocks, crash_points
 from delivery.models import Job, PushNotificationLog, Status
-from delivery.models.push_log import PAUSED_UNTIL
+from delivery.models.job import PAUSED_UNTIL
 from delivery.priority import Priority
 from delivery.providers.base import Message, flat
 
@@ -38,14 +38,15 @@ def hand_out(device_id: str) -> list[Waiting]:
         now = clocks.db_now()
         rows = list(
             PushNotificationLog.objects.open()
-            .filter(device_id=device_id, expires_at__gt=now)
-            .exclude(next_attempt_at__gte=PAUSED_UNTIL)
+            .filter(device_id=device_id, expires_at__gt=now, expires_at__lt=PAUSED_UNTIL)
             .order_by("id")[:AT_ONCE]
         )
         fresh = [row.pk for row in rows if row.status == Status.PENDING]
         if fresh:
             PushNotificationLog.objects.hand_out(device_id, fresh, now)
             rows = list(PushNotificationLog.objects.open().filter(pk__in=[row.pk for row in rows]).order_by("id"))
+        crash_points.passing("before_inbox_commit")
+    crash_points.passing("after_inbox_commit")
     for row in rows:
         if row.pk in fresh:
             ids = {"message_id": str(row.message_id), "device_id": device_id, "job_id": row.job_id}

@@ -19,19 +19,18 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from delivery import ack_tokens, clocks, credentials, event_loop, gate, guard, hints, results
+from delivery import ack_tokens, clocks, crash_points, credentials, event_loop, gate, guard, hints, results, stopping
 from delivery.models import Channel, Job, PushNotificationLog
 from delivery.models.channel import ChannelState
+from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
+from delivery.providers import clock
 from delivery.providers.base import ConfigError, Message, Provider
 from delivery.results import Attempt
 
 log = logging.getLogger(__name__)
-
-LAST_START_SHARE = 2 / 3
-"""No send starts after this share of the batch's budget: what is in flight then still ends inside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ def _send(name: str, claim: Any, most: int) -> int:
     for credential in _by_urgency(name, list(configs)):
         config = configs[credential]
         now, mono = clocks.db_now(), time.monotonic()
+        clock.set_to(now)
         may = gate.leave(name, credential, most, now, own_limit(config))
         if not may.count:
             continue
@@ -78,6 +78,7 @@ def _send(name: str, claim: Any, most: int) -> int:
         token = uuid4()
         rows = claim(name, credential, may.count, token, now)
         if rows:
+            crash_points.passing("after_claim")
             _run(provider, Batch(rows, token, now, mono))
             return len(rows)
     return 0
@@ -126,7 +127,7 @@ def _lease_end(now: datetime) -> datetime:
 def _run(provider: Provider, batch: Batch) -> None:
     """Send the batch on the event loop; write results per 100, at the latest 200 ms after the first.
 
-    No send starts once the gate has closed: what is left is given back.
+    No send starts once the gate has closed or this worker is told to end: what is left is given back.
     """
     came: SimpleQueue[Attempt | None] = SimpleQueue()
     drafts = _drafts(batch)
@@ -136,8 +137,7 @@ def _run(provider: Provider, batch: Batch) -> None:
         ended = False
         while not ended:
             attempts, ended = _collect(came)
-            results.write(attempts, batch.token)
-            _tell(attempts)
+            _tell(results.write(attempts, batch.token))
             if _any_failed(attempts) and gate.is_closed(provider.name, batch.rows[0].credential):
                 closed.set()
         future.result(timeout=1.0)
@@ -193,6 +193,8 @@ class Draft:
     usable: bool
     content: Mapping[str, Any]
     collapse_key: str
+    held_back: bool = False
+    """Its job was paused or called off since it was claimed."""
 
 
 def _drafts(batch: Batch) -> list[Draft]:
@@ -201,7 +203,7 @@ def _drafts(batch: Batch) -> list[Draft]:
     jobs = {
         job.job_id: job
         for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
-            "job_id", "payload", "collapse_key"
+            "job_id", "payload", "collapse_key", "status"
         )
     }
     return [
@@ -212,6 +214,7 @@ def _drafts(batch: Batch) -> list[Draft]:
             usable=_carries(channels[row.channel_id], row),
             content=jobs[row.job_id].payload,
             collapse_key=jobs[row.job_id].collapse_key,
+            held_back=jobs[row.job_id].status in (JobStatus.PAUSED, JobStatus.CANCELLED),
         )
         for row in batch.rows
     ]
@@ -244,10 +247,10 @@ async def _send_all(
     provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]", closed: Event
 ) -> None:
     """Keep up to a window of sends in flight, fewer until the first is accepted; each result goes to `came`, and None
-    after the last."""
+    after the last. No send starts that could end after the batch's budget."""
     waiting = deque(drafts)
     caution = guard.Caution(provider)
-    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S * LAST_START_SHARE
+    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S - settings.SEND_DEADLINE_S
 
     async def sender(number: int) -> None:
         await caution.turn(number)
@@ -256,10 +259,12 @@ async def _send_all(
             started = time.monotonic()
             sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
             too_late = started > last_start or draft.row.expires_at <= sent_at
-            if not draft.usable or caution.stops or closed.is_set() or too_late:
+            held_back = draft.held_back or caution.stops or closed.is_set() or stopping.told()
+            if not draft.usable or held_back or too_late:
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, draft, sent_at)
+            crash_points.passing("after_answer")
             caution.note(outcome)
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
         caution.nothing_left()

@@ -8,6 +8,7 @@ from homepot import errors, health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("api/v1/analytics/", include("analytics.api.urls")),
     path("api/", include("delivery.api.urls")),
     re_path(r"^api/(?P<rest>.*)$", errors.nowhere),
     path("livez", health.livez),

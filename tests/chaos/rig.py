@@ -3,10 +3,10 @@
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from tests import servers
 from tests.chaos import transitions
@@ -16,6 +16,7 @@ from tests.journey.fleet import Fleet
 from tests.journey.production import Production, Record
 from tests.processes import Process
 
+T = TypeVar("T")
 PROVIDERS = ("fcm", "apns", "wns", "web_push", "mqtt")
 WORKERS = ("fanout", "maintenance", *PROVIDERS)
 OTHERS = ("beat", "mqtt_acks")
@@ -64,6 +65,10 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def use(self, context: AbstractContextManager[T]) -> T:
+        """Something of a case's own, until the rig ends."""
+        return self._stack.enter_context(context)
 
     def _kill_all(self) -> None:
         """Nothing is left to be finished: the verdict is known."""

@@ -14,8 +14,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
-from delivery import acks, clocks, event_loop, gate, results, sending, sweeps
-from delivery.models import Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
+from delivery import acks, clocks, event_loop, gate, inbox, results, sending, sweeps
+from delivery.models import Alert, Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.priority import Priority
 from delivery.providers import BUILT_IN
@@ -350,6 +350,19 @@ def test_what_could_not_start_in_time_is_given_back_uncounted(scripted: type[Scr
     assert (row.status, row.attempt_count, row.claim_token, scripted.got) == ("pending", 0, None, [])
 
 
+def test_no_send_starts_that_could_end_after_the_budget(
+    scripted: type[Scripted], settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SEND_DEADLINE_S, settings.BATCH_BUDGET_S, settings.SEND_WINDOW = 2.0, 3.0, 1
+    monkeypatch.setattr(scripted, "takes_s", 1.1)
+    messages(3)
+
+    sending.send_batch("simulation")
+
+    assert len(scripted.got) == 1
+    assert PushNotificationLog.objects.filter(status="pending", attempt_count=0, claim_token=None).count() == 2
+
+
 def test_a_batch_sends_no_more_once_the_breaker_has_opened(
     scripted: type[Scripted], settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,7 +378,7 @@ def test_a_batch_sends_no_more_once_the_breaker_has_opened(
     assert given_back.count() == 200 - len(scripted.got)
 
 
-def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
+def test_a_row_whose_holder_died_is_sent_alone(scripted: type[Scripted]) -> None:
     [row] = messages()
     claim(uuid4())
     PushNotificationLog.objects.filter(pk=row.pk).update(claimed_until=clocks.db_now())
@@ -376,6 +389,44 @@ def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
 
     row.refresh_from_db()
     assert (row.status, row.attempt_count) == ("sent", 2)
+
+
+@pytest.mark.parametrize("kind", [*OutcomeKind, None])
+def test_a_result_after_the_lease_changes_nothing_and_is_told(
+    kind: OutcomeKind | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages()
+    token, other = uuid4(), uuid4()
+    [stale] = claim(token)
+    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    sweeps.release_lost()
+    now = clocks.db_now()
+    PushNotificationLog.objects.claim_lost("simulation", "default", Priority.NORMAL, token=other, now=now, until=now)
+    before = everything()
+
+    written = results.write([results.Attempt(stale, outcome(kind) if kind else None, now, 5)], token)
+
+    assert (everything(), written) == (before, [])
+    [line] = [record for record in caplog.records if record.getMessage() == "claim lost"]
+    assert line.__dict__["message_id"] == str(stale.message_id)
+
+
+def everything() -> list[Any]:
+    """Every row that a result could change."""
+    tables = (PushNotificationLog, Channel, DeliveryAttempt, ProviderState, Alert)
+    return [row for table in tables for row in table._default_manager.order_by("pk").values()]
+
+
+def test_the_rows_of_a_write_that_are_still_held_are_written(scripted: type[Scripted]) -> None:
+    lost, kept = messages(2)
+    token = uuid4()
+    stale = claim(token)
+    PushNotificationLog.objects.filter(pk=lost.pk).update(claim_token=uuid4())
+
+    results.write([results.Attempt(row, accepted("p"), clocks.db_now(), 5) for row in stale], token)
+
+    assert PushNotificationLog.objects.get(pk=lost.pk).status == "pending"
+    assert PushNotificationLog.objects.get(pk=kept.pk).status == "sent"
 
 
 def test_a_row_that_was_sent_alone_wakes_a_worker_for_the_next(scripted: type[Scripted], broker: Redis) -> None:
@@ -517,6 +568,33 @@ def test_a_hedge_that_no_channel_takes_leaves_it_sent_by_the_first(hedged: PushN
 
     hedged.refresh_from_db()
     assert (hedged.status, hedged.provider) == ("sent", "simulation")
+
+
+def test_what_the_first_of_two_providers_accepted_stays_written_down(
+    hedged: PushNotificationLog, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps.hedge()
+    first = (hedged.sent_at, hedged.handoff_ms, hedged.provider_message_id)
+    monkeypatch.setitem(BUILT_IN, "mqtt", Scripted)
+    event_loop.close()
+
+    sending.send_batch("mqtt")
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider, hedged.taken_by) == ("sent", "mqtt", "simulation")
+    assert (hedged.sent_at, hedged.handoff_ms, hedged.provider_message_id) == first
+    [second] = DeliveryAttempt.objects.values_list("provider", "outcome")
+    assert second == ("mqtt", "accepted")
+
+
+def test_what_a_provider_accepted_stays_its_own_when_the_inbox_hands_it_out(hedged: PushNotificationLog) -> None:
+    sweeps.hedge()
+    accepted_at = hedged.sent_at
+
+    inbox.hand_out(hedged.device_id)
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider, hedged.sent_at) == ("sent", "simulation", accepted_at)
 
 
 def test_a_priority_without_such_a_time_is_not_hedged(scripted: type[Scripted]) -> None:

@@ -76,12 +76,12 @@ class Production:
         command: list[str | Path] = [PYTHON, "manage.py", *arguments]
         return spawn(f"manage-{arguments[0]}", command, folder=self.folder, env={**self.env, **env}).finish(120)
 
-    def start(self, name: str, *, instance: str = "") -> Process:
+    def start(self, name: str, *, instance: str = "", **env: str) -> Process:
         """Start a process type of the Procfile, under another name where there is to be more than one of it."""
         own = instance or name
         command = self._commands[name].replace("0.0.0.0", "127.0.0.1").replace(f" {name}@%h", f" {own}@%h")
-        env = {**self.env, "DATABASE_POOL": "1"} if name == "web" else self.env
-        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=env)
+        own_env = {**self.env, **({"DATABASE_POOL": "1"} if name == "web" else {}), **env}
+        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=own_env)
         return self.processes[own]
 
     def start_all(self, *workers: str) -> None:
@@ -118,9 +118,9 @@ class Record:
                     raise
                 time.sleep(0.1)
 
-    def execute(self, script: str) -> None:
-        """Run statements that answer nothing."""
-        self._connection.execute(script.encode())
+    def execute(self, sql: str, *params: object) -> int:
+        """How many rows it changed."""
+        return self._connection.execute(sql.encode(), params).rowcount
 
     def number(self, sql: str, *params: object) -> int:
         """The one column of the one row that is asked for; NULL is 0."""
