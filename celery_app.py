@@ -3,10 +3,13 @@
 import os
 import signal
 import sys
+from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init, worker_shutting_down
 from django.db import close_old_connections
+from kombu.transport import redis, virtual
+from redis.exceptions import ResponseError
 
 from delivery import stopping
 
@@ -17,6 +20,36 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize  # else Celery opens a new database connection for every task
 app.autodiscover_tasks(["delivery", "analytics"])
 app.steps["worker"].add("homepot.consumer:Watchdog")
+
+
+class HeldHints(redis.QoS):
+    """What a worker does with its hints when the broker goes or is full: it goes on without. A sweep repeats them.
+
+    Kombu would put them back, and ack them when their tasks are done, on the connection that is gone or at a Redis that
+    takes no more; the worker would end over each of these.
+    """
+
+    restore_at_shutdown = False
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        try:
+            super().append(message, delivery_tag)
+        except ResponseError:
+            virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        if self.channel.closed:
+            return
+        try:
+            super().ack(delivery_tag)
+        except ResponseError:
+            virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        self.ack(delivery_tag)
+
+
+redis.Channel.QoS = HeldHints
 
 
 @setup_logging.connect
