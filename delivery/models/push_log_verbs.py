@@ -177,12 +177,12 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         ]  # fmt: skip
 
     def give_back(self, ids: Sequence[int], *, token: UUID, due_at: datetime) -> int:
-        """Rows that were claimed but never sent: due at `due_at`, and the attempt is not counted."""
+        """Rows that were held but never sent: due at `due_at`, and an attempt that the claim counted is not counted."""
         table, params = setwise.rows({"id": "bigint"}, [(row_id,) for row_id in ids])
         return setwise.execute(
             f"""
             UPDATE {LOG} AS m SET claim_token = NULL, claimed_until = NULL, next_attempt_at = %s,
-                                  attempt_count = m.attempt_count - 1
+                                  attempt_count = CASE WHEN m.attempt_count > 0 THEN m.attempt_count - 1 ELSE 0 END
             FROM {table} WHERE m.id = r.id AND m.claim_token = %s AND m.status = 'pending'
             """,
             [due_at, *params, token],

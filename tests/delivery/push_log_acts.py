@@ -11,6 +11,7 @@ from django.db import transaction
 
 from delivery import acks, sweeps
 from delivery.models import Job, PushNotificationLog
+from delivery.models.job import PAUSED_UNTIL
 from delivery.models.push_log_rows import Again, Arrived, Failed, Refused, Sent
 from tests.delivery.push_log_model import Row
 
@@ -90,6 +91,10 @@ def _line(chance: Random, world: World) -> tuple[str, int]:
     return chance.choice([*sorted(waiting), (PROVIDERS[0], PRIORITIES[0])])
 
 
+def _job(chance: Random, world: World) -> str:
+    return chance.choice(sorted({row.job_id for row in world.rows.values()}))
+
+
 def _token(chance: Random, world: World) -> UUID:
     """Of a claim that still lives, as a rule; else of one that has ended, or of nobody."""
     live = sorted({row.claim_token for row in world.rows.values() if row.claim_token})
@@ -145,22 +150,27 @@ def claim_lost(chance: Random, world: World) -> Act:
 
 
 def take(chance: Random, world: World) -> Act:
-    ids, until, token = _some(chance, world), world.now + LEASE, world.new_token()
+    ids, token = _some(chance, world), world.new_token()
+    now, until = world.now, world.now + LEASE
     return Act(
         ["take"],
-        lambda: {row.id for row in LOG.filter(pk__in=ids).take(token=token, until=until)},
-        lambda row: row.id in ids and row.take(token=token, until=until),
+        lambda: {
+            row.id
+            for row in LOG.filter(pk__in=ids, expires_at__gt=now, expires_at__lt=PAUSED_UNTIL).take(
+                token=token, until=until
+            )
+        },
+        lambda row: row.id in ids and row.take(token=token, now=now, until=until),
     )
 
 
 def give_back(chance: Random, world: World) -> Act:
-    """Only what was claimed: what `take` took had no attempt counted."""
     due_at, token = world.now, _token(chance, world)
-    counted = [row_id for row_id in _held_by(chance, world, token) if world.rows[row_id].attempt_count] or [0]
+    ids = _held_by(chance, world, token)
     return Act(
         ["give_back"],
-        lambda: LOG.give_back(counted, token=token, due_at=due_at),
-        lambda row: row.id in counted and row.give_back(token=token, due_at=due_at),
+        lambda: LOG.give_back(ids, token=token, due_at=due_at),
+        lambda row: row.id in ids and row.give_back(token=token, due_at=due_at),
     )
 
 
@@ -168,7 +178,8 @@ def mark_sent(chance: Random, world: World) -> Act:
     token = _token(chance, world)
     hedge_at = chance.choice([None, world.now + timedelta(seconds=20)])
     sent = {
-        i: Sent(i, _before(chance, world), f"p-{i}-{token.int}", "", hedge_at) for i in _held_by(chance, world, token)
+        i: Sent(i, _before(chance, world), f"p-{i}-{token.int}", f"taken-{token.int}", hedge_at, token.int % 1_000)
+        for i in _held_by(chance, world, token)
     }
     return Act(
         ["mark_sent"],
@@ -189,7 +200,7 @@ def mark_due_again(chance: Random, world: World) -> Act:
 
 def mark_still_sent(chance: Random, world: World) -> Act:
     token = _token(chance, world)
-    ids = [i for i in _held_by(chance, world, token) if world.rows[i].sent_at]
+    ids = [i for i in _held_by(chance, world, token) if world.rows[i].sent_at]  # all that results.py asks it for
     return Act(
         ["mark_still_sent"],
         lambda: LOG.mark_still_sent(ids, token=token),
@@ -271,12 +282,22 @@ def settle(chance: Random, world: World) -> Act:
 
 # --- people and devices
 def cancel(chance: Random, world: World) -> Act:
-    now, job_id = world.now, chance.choice(sorted({row.job_id for row in world.rows.values()}))
+    now, job_id = world.now, _job(chance, world)
     return Act(
         ["cancel"],
         lambda: LOG.cancel(job_id, now=now, code="recalled"),
         lambda row: row.cancel(job_id, now=now),
     )
+
+
+def park(chance: Random, world: World) -> Act:
+    now, job_id = world.now, _job(chance, world)
+    return Act(["park"], lambda: LOG.park(job_id, now=now), lambda row: row.park(job_id, now=now))
+
+
+def unpark(chance: Random, world: World) -> Act:
+    now, job_id = world.now, _job(chance, world)
+    return Act(["unpark"], lambda: LOG.unpark(job_id, now=now), lambda row: row.unpark(job_id, now=now))
 
 
 def hand_out(chance: Random, world: World) -> Act:
@@ -360,7 +381,7 @@ ACTS: dict[str, Callable[[Random, World], Act]] = {
     act.__name__: act
     for act in (
         *(claim, claim_lost, take, give_back, mark_sent, mark_due_again, mark_still_sent, mark_failed),
-        *(move_waiting, hedge, unhedge, expire, release_lost, settle, cancel, hand_out, device_has, ack),
+        *(move_waiting, hedge, unhedge, expire, release_lost, settle, cancel, park, unpark, hand_out, device_has, ack),
     )
 }
 OFTEN = (*ACTS, *["claim"] * 3, *["mark_sent"] * 2, "claim_lost", "mark_still_sent", "hedge", "settle")

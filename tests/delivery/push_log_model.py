@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from delivery.models.job import PAUSED_UNTIL
 from delivery.models.push_log_rows import Again, Failed, Refused, Sent
 
 TOLERANCE_MS = 2_000
@@ -51,6 +52,9 @@ class Row:
     lost_claims: int
     attempt_count: int
     sent_at: datetime | None
+    handoff_ms: int | None
+    accepted_by: str
+    accepted_code: str
     hedge_at: datetime | None
     expires_at: datetime
     expired_at: datetime | None
@@ -69,6 +73,17 @@ class Row:
     def open(self) -> bool:
         return self.status in ("pending", "sent")
 
+    @property
+    def paused(self) -> bool:
+        return self.expires_at >= PAUSED_UNTIL
+
+    @property
+    def taken_by(self) -> tuple[str, str, int | None, str] | None:
+        """Who accepted it first, and what came with that."""
+        if self.sent_at is None:
+            return None
+        return self.accepted_by or self.provider, self.provider_message_id, self.handoff_ms, self.accepted_code
+
     def held(self, now: datetime) -> bool:
         """A worker has it, and its lease runs."""
         return self.claimed_until is not None and self.claimed_until > now
@@ -83,8 +98,9 @@ class Row:
         self.attempt_count += 1
         return True
 
-    def take(self, *, token: UUID, until: datetime) -> bool:
-        if self.status != "pending" or self.claim_token is not None:
+    def take(self, *, token: UUID, now: datetime, until: datetime) -> bool:
+        """As channels.py calls it: what is over or paused stays."""
+        if self.status != "pending" or self.claim_token is not None or self.expires_at <= now or self.paused:
             return False
         self.claim_token, self.claimed_until = token, until
         return True
@@ -93,7 +109,7 @@ class Row:
         if self.status != "pending" or self.claim_token != token:
             return False
         self._let_go(due_at)
-        self.attempt_count -= 1
+        self.attempt_count = max(0, self.attempt_count - 1)
         return True
 
     def mark_sent(self, sent: Sent, *, token: UUID) -> bool:
@@ -101,8 +117,10 @@ class Row:
             return False
         if self.status == "pending":
             self.status, self.error_code = "sent", ""
-        self.sent_at = self.sent_at or sent.sent_at
-        self.hedge_at, self.provider_message_id = sent.hedge_at, sent.provider_message_id
+        if self.sent_at is None:
+            self.sent_at, self.handoff_ms = sent.sent_at, sent.handoff_ms
+            self.provider_message_id, self.accepted_code = sent.provider_message_id, sent.code
+        self.hedge_at = sent.hedge_at
         self._let_go(None)
         self.claim_alone = False
         self._measure()
@@ -111,13 +129,13 @@ class Row:
     def mark_due_again(self, again: Again, *, token: UUID) -> bool:
         if self.status != "pending" or self.claim_token != token:
             return False
-        self.claim_alone = False
         return self._due_again(again)
 
     def mark_still_sent(self, *, token: UUID) -> bool:
         if self.status != "pending" or self.claim_token != token:
             return False
-        self.status, self.provider, self.claim_alone = "sent", self.fallback_from or self.provider, False
+        self._as_first_accepted()
+        self.claim_alone = False
         self._let_go(None)
         return True
 
@@ -136,7 +154,7 @@ class Row:
     def hedge(self, again: Again) -> bool:
         if self.status != "sent" or self.hedge_at is None:
             return False
-        self.status, self.hedge_at, self.claim_alone = "pending", None, False
+        self.status, self.hedge_at, self.accepted_by = "pending", None, self.accepted_by or self.provider
         return self._due_again(again)
 
     def unhedge(self) -> bool:
@@ -170,13 +188,33 @@ class Row:
         self._let_go(None)
         return True
 
-    def hand_out(self, device_id: str, now: datetime) -> bool:
-        if self.status != "pending" or self.device_id != device_id or self.claim_token is not None:
+    def park(self, job_id: str, *, now: datetime) -> bool:
+        if self.status != "pending" or self.job_id != job_id or self.claim_token is not None:
             return False
+        if self.expires_at <= now or self.paused:
+            return False
+        self.next_attempt_at = PAUSED_UNTIL + (self.next_attempt_at - now) if self.next_attempt_at else PAUSED_UNTIL
+        self.expires_at = PAUSED_UNTIL + (self.expires_at - now)
+        return True
+
+    def unpark(self, job_id: str, *, now: datetime) -> bool:
+        if self.job_id != job_id or not self.paused:
+            return False
+        waited_until = None if self.provider == "inbox" else self.next_attempt_at
+        self.next_attempt_at = now + (waited_until - PAUSED_UNTIL) if waited_until else None
+        self.expires_at = now + (self.expires_at - PAUSED_UNTIL)
+        return True
+
+    def hand_out(self, device_id: str, now: datetime) -> bool:
+        if self.status != "pending" or self.device_id != device_id or self.claim_token is not None or self.paused:
+            return False
+        self.next_attempt_at = None
+        if self.sent_at is not None:
+            self._as_first_accepted()
+            return True
         if self.provider != "inbox":
             self.fallback_from = self.provider
-        self.status, self.provider, self.credential, self.next_attempt_at = "sent", "inbox", "", None
-        self.sent_at = self.sent_at or now
+        self.status, self.provider, self.credential, self.sent_at = "sent", "inbox", "", now
         return True
 
     def device_has(
@@ -210,7 +248,17 @@ class Row:
     def _let_go(self, due_at: datetime | None) -> None:
         self.claim_token, self.claimed_until, self.next_attempt_at = None, None, due_at
 
+    def _as_first_accepted(self) -> None:
+        """The channels after the first took nothing."""
+        self.status, self.provider, self.accepted_by, self.fallback_from = (
+            "sent",
+            self.accepted_by or self.provider,
+            "",
+            "",
+        )
+
     def _due_again(self, again: Again) -> bool:
+        self.claim_alone = self.claim_alone and self.claim_token is None
         self._let_go(again.next_attempt_at)
         self.provider, self.credential, self.channel_id = again.provider, again.credential, again.channel_id
         self.attempt_count, self.error_code = again.attempt_count, again.code

@@ -1,21 +1,23 @@
 """Any verbs in any order, by workers, devices and sweeps, also at once: only what the state diagram allows happens."""
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import fields
 from datetime import timedelta
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from django.db import connection, transaction
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from delivery import clocks, jobs
 from delivery.models import Channel, Job, PushNotificationLog, Receipt
+from delivery.models.job import PAUSED_UNTIL
 from delivery.models.keys import new_message_id
 from delivery.models.push_log_rows import NewRow
 from delivery.priority import Priority
@@ -30,6 +32,7 @@ T = TypeVar("T")
 COLUMNS = [column.name for column in fields(Row)]
 OFFSETS_MS = {"till-0": None, "till-1": 180_000, "till-2": -31_536_000_000}
 JOB_ARROWS = {("queued", "running"), ("running", "completed")}
+NEVER_DUE = PAUSED_UNTIL - timedelta(days=1)
 CHANCE = st.randoms(use_true_random=True)
 ONCE = ("received_at", "acked_at", "expired_at", "opened_at", "clicked_at", "sent_at")
 """What is never changed again once it is known."""
@@ -145,6 +148,7 @@ class Messages(RuleBasedStateMachine):
 
     def one_act(self, chance: Random) -> None:
         act, before = drawn(chance, self.world), self.world.rows
+        note(f"at {self.world.now:%T.%f}: {act}")
         expected, could = moved(act, before)
 
         result = act.run()
@@ -154,7 +158,7 @@ class Messages(RuleBasedStateMachine):
         assert len(changed) == min(len(could), act.limit)
         assert in_turn(before, changed, could - changed, act.first_by)
         assert result is None or result in (len(changed), changed)
-        assert after == {i: expected[i] if i in changed else before[i] for i in before}
+        assert differences(after, {i: expected[i] if i in changed else before[i] for i in before}) == {}
         for row_id in before:
             assert_allowed(before[row_id], after[row_id], act)
         self.go_on(after, act)
@@ -163,6 +167,7 @@ class Messages(RuleBasedStateMachine):
     def two_at_once(self, commit: bool, chance: Random) -> None:
         """The second comes while the first is not committed: it waits for it, or passes over what it holds."""
         first, second = drawn(chance, self.world), drawn(chance, self.world)
+        note(f"at {self.world.now:%T.%f}: {first} {'committed' if commit else 'rolled back'} while comes {second}")
         before = self.world.rows
         by_first, touched = moved(first, before)
         base = by_first if commit else before
@@ -185,7 +190,7 @@ class Messages(RuleBasedStateMachine):
             if row_id in touched and (second.skips_locked or row_id not in seen_before):
                 ends.append((base[row_id], False))
             fits = [changed for end, changed in ends if end == row]
-            assert fits, f"{row} is none of {ends}"
+            assert fits, [differences({row_id: row}, {row_id: end}) for end, _ in ends]
             least, most = least + min(fits), most + max(fits)
         assert result is None or least <= (result if isinstance(result, int) else len(result)) <= most
         self.go_on(after, second, *[first] if commit else [])
@@ -201,7 +206,7 @@ class Messages(RuleBasedStateMachine):
     def check(self) -> None:
         for row in self.world.rows.values():
             assert_sound(row)
-        assert set(Receipt.objects.values_list("push_id", "status")) == self.world.receipts
+        assert set(Receipt.objects.values_list("push__message_id", "status")) == self.world.receipts
         for job in Job.objects.all():
             counts = jobs.count(job.job_id)
             mine = [row for row in self.world.rows.values() if row.job_id == job.job_id]
@@ -210,13 +215,15 @@ class Messages(RuleBasedStateMachine):
             if job.frozen_progress is not None:
                 assert job.frozen_progress == counts
                 assert not any(row.open for row in mine)
+            missed = set(LOG.missed(job.job_id).values_list("pk", flat=True))
+            assert missed == {row.id for row in mine if row.status in ("failed", "expired")}
             was = self.jobs[job.job_id]
             assert was == job.status or (was, job.status) in JOB_ARROWS
             assert (job.completed_at is not None) == (job.status == "completed")
             self.jobs[job.job_id] = job.status
 
 
-def comes_to_wait(coming: "Future[object]") -> bool:
+def comes_to_wait(coming: "Future[Any]") -> bool:
     """Whether it waits for the other connection's commit. On SQLite all that writes does, and needs no looking at."""
     while not (ON_SQLITE or coming.done()):
         with connection.cursor() as cursor:
@@ -232,6 +239,19 @@ def moved(act: Act, rows: dict[int, Row]) -> tuple[dict[int, Row], set[int]]:
     return then, {row_id for row_id, row in then.items() if act.on(row)}
 
 
+def differences(found: dict[int, Row], wanted: dict[int, Row]) -> dict[int, dict[str, str]]:
+    """By row and column."""
+    return {
+        row_id: {
+            name: f"is {getattr(row, name)}, should be {getattr(wanted[row_id], name)}"
+            for name in COLUMNS
+            if getattr(row, name) != getattr(wanted[row_id], name)
+        }
+        for row_id, row in found.items()
+        if row != wanted[row_id]
+    }
+
+
 def in_turn(rows: dict[int, Row], chosen: set[int], left: set[int], column: str) -> bool:
     """Nobody was left behind who had waited longer."""
     return not left or max(getattr(rows[i], column) for i in chosen) <= min(getattr(rows[i], column) for i in left)
@@ -241,6 +261,7 @@ def assert_allowed(before: Row, after: Row, act: Act) -> None:
     """The diagram's own word, whatever the model says."""
     if before.status != after.status:
         assert not set(ARROWS.get((before.status, after.status), ())).isdisjoint(act.verbs), (before, after, act)
+    assert before.taken_by in (None, after.taken_by), (before, after, act)
     for column in ONCE:
         was = getattr(before, column)
         assert was is None or getattr(after, column) == was, (column, before, after, act)
@@ -257,6 +278,11 @@ def assert_sound(row: Row) -> None:
     assert (row.received_at is not None) == (row.status == "delivered")
     assert row.status != "expired" or row.expired_at is not None
     assert row.lost_claims <= 3
+    assert row.attempt_count >= 0
+    assert row.accepted_by == "" or row.sent_at is not None
+    if row.paused:
+        assert row.claim_token is None
+        assert row.next_attempt_at is None or row.next_attempt_at > NEVER_DUE
 
 
 def stored() -> dict[int, Row]:
@@ -270,7 +296,8 @@ def ended_but_open() -> bool:
 
 
 @pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fleet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    caplog.set_level(logging.WARNING, "delivery")
     for device_id, offset_ms in OFFSETS_MS.items():
         device = a_device(device_id, clock_offset_ms=offset_ms)
         for rank, provider in enumerate(PROVIDERS):
@@ -284,5 +311,5 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.timeout(3_600)
 def test_messages_only_ever_go_where_the_diagram_allows(fleet: None) -> None:
-    quick = settings(max_examples=settings.default.max_examples // 4, suppress_health_check=list(HealthCheck))
-    run_state_machine_as_test(Messages, settings=quick)  # type: ignore[no-untyped-call]
+    quick = settings(max_examples=settings().max_examples // 4, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(Messages, settings=quick)

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from delivery import clocks, gate, watchdog
 from delivery.models import LastRun, ProviderState, PushNotificationLog
-from delivery.models.push_log import PAUSED_UNTIL
+from delivery.models.job import PAUSED_UNTIL
 from delivery.priority import Priority
 from tests.delivery.rows import a_job, messages
 
