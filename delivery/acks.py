@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from delivery import ack_tokens, clocks
+from delivery import ack_tokens, clocks, crash_points
 from delivery.models import Job, PushNotificationLog, Receipt, setwise
 from delivery.models.device import DEVICE_ID_PATTERN
 from delivery.models.push_log_rows import Arrived, Refused
@@ -161,6 +161,8 @@ def _write(known: Sequence[tuple[UUID, ProvenAck]]) -> dict[UUID, str | None]:
         )
         if to_recount:
             Job.objects.thaw(sorted(to_recount))
+        crash_points.passing("before_ack_commit")
+    crash_points.passing("after_ack_commit")
     return dict(failed) | {key: job_id for key, job_id, _ in changed}
 
 

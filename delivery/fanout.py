@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from delivery import clocks, credentials, gate, hints, routing
+from delivery import clocks, crash_points, credentials, gate, hints, routing
 from delivery.models import Channel, Device, Job, PushNotificationLog
 from delivery.models.device import Lifecycle
 from delivery.models.keys import new_message_id
@@ -36,6 +36,8 @@ def fan_out_chunk() -> int:
         if len(devices) < settings.FANOUT_CHUNK:
             Job.objects.finish_fan_out(job.job_id, clocks.db_now())
         hints.wake_fanout()
+        crash_points.passing("before_chunk_commit")
+    crash_points.passing("after_chunk_commit")
     log.info("fanned out", extra={"job_id": job.job_id, "rows": len(rows)})
     return len(rows)
 

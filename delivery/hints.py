@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import transaction
 from prometheus_client import Counter
 
+from delivery import crash_points
+
 log = logging.getLogger(__name__)
 
 LOST = Counter("homepot_hints_lost", "Hints that the broker did not take; a sweep repeats them", ["task"])
@@ -56,6 +58,7 @@ def _on_commit(task: str, queue: str, *args: str) -> None:
 
 def _publish(task: str, queue: str, args: tuple[str, ...]) -> None:
     global _quiet_until
+    crash_points.passing("before_hint")
     if time.monotonic() < _quiet_until:
         LOST.labels(task).inc()
         return

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from delivery import ack_tokens, clocks
+from delivery import ack_tokens, clocks, crash_points
 from delivery.models import Job, PushNotificationLog, Status
 from delivery.models.push_log import PAUSED_UNTIL
 from delivery.priority import Priority
@@ -46,6 +46,8 @@ def hand_out(device_id: str) -> list[Waiting]:
         if fresh:
             PushNotificationLog.objects.hand_out(device_id, fresh, now)
             rows = list(PushNotificationLog.objects.open().filter(pk__in=[row.pk for row in rows]).order_by("id"))
+        crash_points.passing("before_inbox_commit")
+    crash_points.passing("after_inbox_commit")
     for row in rows:
         if row.pk in fresh:
             ids = {"message_id": str(row.message_id), "device_id": device_id, "job_id": row.job_id}

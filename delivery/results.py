@@ -13,7 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from delivery import backoff, breaker, clocks, fanout, gate, guard, hints, routing
+from delivery import backoff, breaker, clocks, crash_points, fanout, gate, guard, hints, routing
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
@@ -75,6 +75,7 @@ def write(attempts: Sequence[Attempt], token: UUID) -> None:
     for wait_s in (*DATABASE_AWAY_WAITS_S, None):
         try:
             setwise.again_on_deadlock(lambda: _write(in_order, token))
+            crash_points.passing("after_outcome_commit")
             return
         except (OperationalError, InterfaceError) as error:
             if wait_s is None or connection.in_atomic_block:
@@ -104,6 +105,7 @@ def _write(attempts: Sequence[Attempt], token: UUID) -> None:
         _learn(attempts, now)
         for provider in steps.wake:
             hints.wake_sender(provider)
+        crash_points.passing("before_outcome_commit")
 
 
 def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from delivery import ack_tokens, clocks, credentials, event_loop, gate, guard, hints, results
+from delivery import ack_tokens, clocks, crash_points, credentials, event_loop, gate, guard, hints, results
 from delivery.models import Channel, Job, PushNotificationLog
 from delivery.models.channel import ChannelState
 from delivery.models.push_log_rows import Claimed
@@ -29,9 +29,6 @@ from delivery.providers.base import ConfigError, Message, Provider
 from delivery.results import Attempt
 
 log = logging.getLogger(__name__)
-
-LAST_START_SHARE = 2 / 3
-"""No send starts after this share of the batch's budget: what is in flight then still ends inside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,7 @@ def _send(name: str, claim: Any, most: int) -> int:
         token = uuid4()
         rows = claim(name, credential, may.count, token, now)
         if rows:
+            crash_points.passing("after_claim")
             _run(provider, Batch(rows, token, now, mono))
             return len(rows)
     return 0
@@ -244,10 +242,10 @@ async def _send_all(
     provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]", closed: Event
 ) -> None:
     """Keep up to a window of sends in flight, fewer until the first is accepted; each result goes to `came`, and None
-    after the last."""
+    after the last. No send starts that could end after the batch's budget."""
     waiting = deque(drafts)
     caution = guard.Caution(provider)
-    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S * LAST_START_SHARE
+    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S - settings.SEND_DEADLINE_S
 
     async def sender(number: int) -> None:
         await caution.turn(number)
@@ -260,6 +258,7 @@ async def _send_all(
                 came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, draft, sent_at)
+            crash_points.passing("after_answer")
             caution.note(outcome)
             came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
         caution.nothing_left()

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
+from delivery import clocks, crash_points, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
 from delivery.models.push_log import INBOX
 
@@ -146,6 +146,7 @@ def _in_chunks(step: Callable[[], int]) -> int:
     total = 0
     while (changed := step()) > 0:
         total += changed
+        crash_points.passing("after_sweep_chunk")
         if changed < CHUNK:
             break
     return total

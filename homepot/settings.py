@@ -7,6 +7,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
+from delivery import crash_points
 from delivery.priority import PRIORITY_WORDS
 from homepot import credentials, env, logs
 
@@ -274,6 +275,15 @@ if NUM_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_100_000
+
+# --- Where this process is to die: for tests
+CRASH_AT = env.text("CRASH_AT")
+if CRASH_AT and not (DEBUG or "simulation" in PROVIDERS):
+    env.refuse("CRASH_AT", "only where DEBUG or ALLOW_SIMULATION is set can a process be told to die")
+try:
+    crash_points.arm(CRASH_AT)
+except ValueError as error:
+    env.refuse("CRASH_AT", str(error))
 
 # --- Logs: one JSON object a line
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))

@@ -98,6 +98,22 @@ def test_a_bad_value_stops_the_process_and_names_its_variable(variable: str, val
     assert ended.stderr.startswith(f"Setting {variable} is not usable: ")
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [{"LEASE_S": "44.9"}, {"TASK_LIMIT_S": "51"}, {"TASK_LIMIT_S": "30"}, {"BATCH_BUDGET_S": "10"}],
+    ids=["a lease too short", "a task too long", "no room in the task", "no room in the batch"],
+)
+def test_a_claim_outlasts_the_task_that_outlasts_the_batch_that_outlasts_a_send(variables: dict[str, str]) -> None:
+    ended = run_settings(**variables)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Setting LEASE_S is not usable: LEASE_S >= TASK_LIMIT_S + 10 and TASK_LIMIT_S > ")
+
+
+def test_the_shortest_lease_is_ten_seconds_longer_than_a_task() -> None:
+    assert run_settings(LEASE_S="45").returncode == 0
+
+
 def test_a_secret_key_is_demanded() -> None:
     ended = run_settings(SECRET_KEY="")
 

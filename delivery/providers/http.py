@@ -20,6 +20,8 @@ from time import monotonic
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import DecodeError, PyreqwestError
 
+from delivery import crash_points
+
 MAX_RETRY_AFTER_S = 3600.0
 
 _NEVER_CONNECTED = "client error (Connect)"
@@ -138,6 +140,7 @@ class Http:
                 .timeout(timedelta(seconds=max(left_s, 0.001)))
             ).build_streamed()
             async with request as response:
+                crash_points.passing("after_request")
                 body = bytes(await response.body_reader.read(self._max_answer_bytes + 1) or b"")
                 return Answer(
                     status=response.status,

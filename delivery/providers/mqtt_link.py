@@ -19,6 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from delivery import crash_points
 from delivery.providers.base import ConfigError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -189,6 +190,7 @@ class Link:
             self._loop.add_writer(descriptor, self._client.loop_write)
         else:
             self._loop.remove_writer(descriptor)
+            crash_points.passing("after_request")
 
     def _read(self) -> None:
         self._client.loop_read()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
+from delivery import crash_points
 from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.base import ConfigError, Message, Provider, flat
 from delivery.providers.http import Http, NoAnswer
@@ -162,6 +163,7 @@ class Simulation(Provider):
             return Outcome(kind=OutcomeKind.THROTTLED, code="simulated_overload", detail="too many acks are pending")
         if self._rng.random() < self._conditions.ack_rate:
             devices.receive(message, self._delay_s(self._conditions.median_ms, self._conditions.sigma))
+        crash_points.passing("after_request")
         return accepted(f"simulation-{self._rng.getrandbits(64):016x}")
 
     def _failure(self) -> Outcome:

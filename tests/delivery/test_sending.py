@@ -350,6 +350,19 @@ def test_what_could_not_start_in_time_is_given_back_uncounted(scripted: type[Scr
     assert (row.status, row.attempt_count, row.claim_token, scripted.got) == ("pending", 0, None, [])
 
 
+def test_no_send_starts_that_could_end_after_the_budget(
+    scripted: type[Scripted], settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SEND_DEADLINE_S, settings.BATCH_BUDGET_S, settings.SEND_WINDOW = 2.0, 3.0, 1
+    monkeypatch.setattr(scripted, "takes_s", 1.1)
+    messages(3)
+
+    sending.send_batch("simulation")
+
+    assert len(scripted.got) == 1
+    assert PushNotificationLog.objects.filter(status="pending", attempt_count=0, claim_token=None).count() == 2
+
+
 def test_a_batch_sends_no_more_once_the_breaker_has_opened(
     scripted: type[Scripted], settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

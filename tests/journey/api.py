@@ -25,6 +25,10 @@ class Api:
     def as_device(self, device_id: str, key: str) -> "Api":
         return Api(self.url, headers={"X-Device-ID": device_id, "X-API-Key": key})
 
+    def at(self, url: str) -> "Api":
+        """The same caller at another web process."""
+        return Api(url, headers=self._headers)
+
     def call(self, method: str, path: str, body: object = None) -> Answer:
         """One request under /api/v1; an answer of any status."""
         request = urllib.request.Request(f"{self.url}/api/v1{path}", method=method, headers=self._headers)

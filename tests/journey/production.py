@@ -74,11 +74,11 @@ class Production:
         command: list[str | Path] = [PYTHON, "manage.py", *arguments]
         return spawn(f"manage-{arguments[0]}", command, folder=self.folder, env={**self.env, **env}).finish(120)
 
-    def start(self, name: str, *, instance: str = "") -> Process:
+    def start(self, name: str, *, instance: str = "", **env: str) -> Process:
         """Start a process type of the Procfile, under another name where there is to be more than one of it."""
         own = instance or name
         command = self._commands[name].replace("0.0.0.0", "127.0.0.1").replace(f" {name}@%h", f" {own}@%h")
-        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=self.env)
+        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env={**self.env, **env})
         return self.processes[own]
 
     def start_all(self, *workers: str) -> None:
@@ -103,6 +103,10 @@ class Record:
     def rows(self, sql: str, *params: object) -> list[dict[str, Any]]:
         with self._connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
             return cursor.execute(sql.encode(), params).fetchall()
+
+    def execute(self, sql: str, *params: object) -> int:
+        """How many rows it changed."""
+        return self._connection.execute(sql.encode(), params).rowcount
 
     def number(self, sql: str, *params: object) -> int:
         row = self._connection.execute(sql.encode(), params).fetchone()
