@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
 import psycopg
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -15,10 +16,12 @@ from simulator.services.tls import key_pem, write_private
 from tests import servers
 from tests.journey.api import Api, wait_until
 from tests.journey.production import Production, Record
+from tests.processes import Process
 
 TTL_S = 86_400
 PROCESSES_PER_WORKER = 2
 POLL_S = 0.02
+WARM_UP = 1_000
 
 
 class Stage:
@@ -58,7 +61,7 @@ class Stage:
         return Play(self, name, self.postgres.create_database(name), workers, settings)
 
 
-POSTGRES_SETTINGS = {"shared_preload_libraries": "pg_stat_statements", "track_io_timing": "off", "shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min"}
+POSTGRES_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min"}
 
 
 class Play:
@@ -96,9 +99,7 @@ class Play:
             self.production.start(name)
         self.production.processes["web"].wait_for_url(f"{self.production.url}/livez")
         for name in self._workers:
-            self.production.processes[name].wait_for(
-                "a worker that takes tasks", lambda name=name: self._takes_tasks(name)
-            )
+            wait_for_children(self.production.processes[name])
         return self
 
     def __exit__(
@@ -107,10 +108,6 @@ class Play:
         self.record.close()
         self.production.__exit__(kind, error, trace)
 
-    def _takes_tasks(self, name: str) -> bool:
-        """With its log at WARNING a worker does not say so: ask for the queue's consumer."""
-        return True
-
     def devices(self, provider: str, count: int, addresses: str) -> None:
         """`count` devices with one channel each; `addresses` is SQL over the device's number `n`."""
         with psycopg.connect(self.production.database_url, autocommit=True) as connection:
@@ -118,10 +115,18 @@ class Play:
             connection.execute(CHANNELS.replace("@ADDRESS@", addresses).encode(), [provider, provider])
             connection.execute(b"VACUUM ANALYZE delivery_device, delivery_channel")
 
+    def warm_up(self, provider: str) -> None:
+        """Connections, tokens and plans as they are an hour after the start."""
+        names = [f"{provider}-{number}" for number in range(1, WARM_UP + 1)]
+        self._send({"devices": names}, WARM_UP, 60.0)
+
     def send_all(self, messages: int, timeout_s: float = 300.0) -> float:
         """Order one job for every device and wait until its every message is sent; seconds."""
+        return self._send({"all": True}, messages, timeout_s)
+
+    def _send(self, target: Mapping[str, object], messages: int, timeout_s: float) -> float:
         began = time.monotonic()
-        job_id = self.api.order({"all": True}, priority="normal", ttl_seconds=TTL_S)
+        job_id = self.api.order(target, priority="normal", ttl_seconds=TTL_S)
         wait_until(
             lambda: self._all_sent(job_id, messages),
             f"{messages} messages sent",
@@ -132,9 +137,15 @@ class Play:
         return time.monotonic() - began
 
     def _all_sent(self, job_id: str, messages: int) -> bool:
-        if self.record.number("SELECT count(*) FROM (SELECT 1 FROM push_notification_logs WHERE status = 'pending' LIMIT 1) AS open"):
+        if self.record.rows("SELECT 1 FROM push_notification_logs WHERE status = 'pending' LIMIT 1"):
             return False
         return self.record.count(job_id, "sent") >= messages
+
+
+def wait_for_children(worker: Process) -> None:
+    """A worker whose log begins at warnings does not say that it is ready."""
+    leader = psutil.Process(worker.pid)
+    worker.wait_for("its children", lambda: len(leader.children(recursive=True)) >= PROCESSES_PER_WORKER)
 
 
 DEVICES = """
@@ -146,7 +157,8 @@ DEVICES = """
 CHANNELS = """
     INSERT INTO delivery_channel (device_id, provider, credential, address, address_hash, rank, environment, state,
         registered_at, disabled_by, disabled_code)
-    SELECT id, %s, 'default', address, encode(sha256(convert_to(address, 'UTF8')), 'hex'), 0, '', 'active', now(), '', ''
+    SELECT id, %s, 'default', address, encode(sha256(convert_to(address, 'UTF8')), 'hex'), 0, '', 'active', now(),
+        '', ''
     FROM (SELECT id, @ADDRESS@ AS address
           FROM (SELECT id, split_part(device_id, '-', 2)::bigint AS n FROM delivery_device
                 WHERE device_id LIKE %s || '-%%') AS numbered) AS made

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from delivery import backoff, breaker, clocks, crash_points, fanout, gate, guard, hints, routing
+from delivery.in_flight import Attempt
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
@@ -31,18 +32,6 @@ WAIT_BEHIND_GATE_S = 15.0
 CHANNEL_CLOSED = Outcome(kind=OutcomeKind.REJECTED, code="channel_closed", detail="the channel is not in use any more")
 
 _budgets: defaultdict[tuple[str, str], breaker.RetryBudget] = defaultdict(breaker.RetryBudget)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What happened to one claimed row; without an outcome it was never sent."""
-
-    row: Claimed
-    outcome: Outcome | None
-    started_at: datetime
-    took_ms: int
-    channel_usable: bool = True
-    """False: the channel was parked, disabled or archived before its turn came."""
 
 
 @dataclass(slots=True)
@@ -350,6 +339,12 @@ def _gone(attempts: Sequence[Attempt]) -> dict[int, str]:
 
 def _note_use(attempts: Sequence[Attempt], now: datetime) -> None:
     """`last_used_at` of channels that carried a message, at most one write per channel and hour."""
-    used = {a.row.channel_id for a in attempts if a.outcome is not None and a.outcome.kind is OutcomeKind.ACCEPTED}
-    if used:
-        Channel.objects.filter(id__in=used).exclude(last_used_at__gt=now - USED_FRESH).update(last_used_at=now)
+    stale = {
+        attempt.row.channel_id
+        for attempt in attempts
+        if attempt.outcome is not None
+        and attempt.outcome.kind is OutcomeKind.ACCEPTED
+        and (attempt.channel_used_at is None or attempt.channel_used_at <= now - USED_FRESH)
+    }
+    if stale:
+        Channel.objects.note_use(sorted(stale), now)
