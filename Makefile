@@ -4,6 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 SITES ?= 10
 FLEET ?= 300
+MESSAGES ?= 10000
 
 PYTHON = .venv/bin/python
 READY = .venv/ready
@@ -27,6 +28,10 @@ test: $(READY)  ## all tests on PostgreSQL, then all that touch the database aga
 	TEST_DATABASE=postgres $(PYTHON) -m pytest || status=$$?; \
 	TEST_DATABASE=sqlite $(PYTHON) -m pytest || status=$$?; \
 	exit $$status
+
+.PHONY: chaos
+chaos: $(READY)  ## faults in the whole product, one after another, and what became of every message: CASE=list MESSAGES=10000
+	@$(PYTHON) -m tests.chaos $(CASE) --messages $(MESSAGES)
 
 .PHONY: test-long
 test-long: $(READY)  ## our encryption and tokens against Node.js libraries; needs node (20 or newer), npm and its registry

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
+from analytics import definitions
 from analytics.health import Health
 from delivery.admin.looks import NOTHING, duration
 
@@ -33,16 +34,16 @@ def tiles(found: Health) -> list[Tile]:
         Tile(
             "Delivery rate",
             _percent(found.delivery_rate),
-            f"confirmed in time, of those handed over; target {DELIVERY_TARGET:.0%}",
+            f"{definitions.DELIVERY_RATE.text} Target {DELIVERY_TARGET:.0%}.",
             _judge(found.delivery_rate, lambda rate: rate >= DELIVERY_TARGET),
         ),
         Tile(
             "p95 latency",
             duration(found.p95_ms),
-            f"95 of 100 took no longer from sent to received; target {P95_TARGET_MS // 1000} s",
+            f"95 of 100 took no longer. {definitions.LATENCY.text} Target {P95_TARGET_MS // 1000} s.",
             _judge(found.p95_ms, lambda p95_ms: p95_ms <= P95_TARGET_MS),
         ),
-        Tile("Fallback rate", _percent(found.fallback_rate), "taken by another than their first provider"),
+        Tile("Fallback rate", _percent(found.fallback_rate), definitions.FALLBACK_RATE.text),
     ]
 
 

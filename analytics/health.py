@@ -1,49 +1,154 @@
-"""Reading: how delivery goes, from the hourly numbers."""
+"""Reading: how delivery goes, from the hourly numbers.
 
-from dataclasses import dataclass
+What a caller may see is decided before: `of` takes the rollups that it may sum.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 
-from analytics import latency
+from analytics import definitions, latency
+from analytics.definitions import share
 from analytics.models import HourlyRollup, RollupState
 from analytics.rollups import hour_of
+
+COUNTS = (
+    "ordered", "delivered", "late", "failed", "expired", "cancelled", "skipped", "handed_over", "fallback", "skewed",
+    "opened", "clicked", "attempted", "accepted", "retries", "latency_count", "latency_sum_ms",
+)  # fmt: skip
+KEY = ("hour", "site_id", "provider")
+HISTOGRAMS = ("latency", "times", "handoff")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """Sums of some rollups. A rate is None where there was nothing to divide by."""
+
+    counts: Mapping[str, int]
+    refused: Mapping[str, int]
+    """Attempts that were not accepted, by outcome."""
+    times: Mapping[str, latency.Histogram]
+    """By the names of definitions.TIMES, and `taken`: how long accepted attempts took."""
+
+    def __getitem__(self, name: str) -> int:
+        """A field of the rollups, or `open`, `arrived`, `refused`."""
+        match name:
+            case "open":
+                return self["ordered"] - sum(self[state] for state in definitions.STATES if state != "open")
+            case "arrived":
+                return self["delivered"] + self["late"]
+            case "refused":
+                return sum(self.refused.values())
+            case _:
+                return self.counts[name]
+
+    @property
+    def states(self) -> dict[str, int]:
+        """Each message in one of them: together they are `ordered`."""
+        return {state: self[state] for state in definitions.STATES}
+
+    @property
+    def rates(self) -> dict[str, float | None]:
+        return {name: self.rate(of) for name, of in definitions.RATES.items()}
+
+    def rate(self, of: definitions.Definition) -> float | None:
+        return share(self[of.part], self[of.whole])
+
+    @property
+    def not_delivered(self) -> float | None:
+        """The share of failed and expired in what has ended, without what was called off or never to be sent."""
+        missed = self["failed"] + self["expired"]
+        return share(missed, missed + self["arrived"])
+
+    def percentile_ms(self, share_: float, part: str = "latency") -> float | None:
+        return latency.percentile_ms(self.times.get(part, {}), share_)
+
+
+@dataclass(slots=True)
+class _Sums:
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    refused: dict[str, int] = field(default_factory=dict)
+    histograms: dict[str, list[latency.Histogram]] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        for name in COUNTS:
+            self.counts[name] += row[name]
+        for outcome, count in row["refused"].items():
+            self.refused[outcome] = self.refused.get(outcome, 0) + count
+        for part, one in (("latency", row["latency"]), ("taken", row["handoff"]), *row["times"].items()):
+            if one:
+                self.histograms.setdefault(part, []).append(one)
+
+    def numbers(self) -> Numbers:
+        times = {part: latency.merge(parts) for part, parts in self.histograms.items()}
+        return Numbers(counts=self.counts, refused=dict(sorted(self.refused.items())), times=times)
+
+
+def of(rollups: QuerySet[HourlyRollup]) -> Numbers:
+    """All of them together."""
+    return by(rollups).get((), _Sums().numbers())
+
+
+def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
+    """The sums for each value of some fields, such as `site_id` and `hour`; read row by row, kept by group."""
+    groups: dict[tuple[Any, ...], _Sums] = {}
+    for row in rollups.order_by().values(*{*fields, *COUNTS, *HISTOGRAMS, "refused"}).iterator():
+        groups.setdefault(tuple(row[name] for name in fields), _Sums()).add(row)
+    return {key: sums.numbers() for key, sums in groups.items()}
+
+
+def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:
+    """Each rollup as it stands, by hour, site and provider: for tables of any length."""
+    for row in rollups.order_by("hour", "site_id", "provider").values(*KEY, *COUNTS, *HISTOGRAMS, "refused").iterator():
+        sums = _Sums()
+        sums.add(row)
+        yield (row["hour"], row["site_id"], row["provider"]), sums.numbers()
+
+
+def between(first: datetime, end: datetime) -> QuerySet[HourlyRollup]:
+    """The rollups of the hours from that of `first`, up to `end`."""
+    return HourlyRollup.objects.filter(hour__gte=hour_of(first), hour__lt=end)
+
+
+def as_of(first: datetime, end: datetime) -> datetime | None:
+    """When the numbers of these hours were counted last; None if they never were."""
+    states = RollupState.objects.filter(hour__gte=hour_of(first), hour__lt=end)
+    last: datetime | None = states.aggregate(last=Max("counted_at"))["last"]
+    return last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Sums of some hours. A rate is None where there was nothing to divide by."""
+    """What the tiles of the first page show."""
 
     since: datetime
     as_of: datetime | None
     """When the numbers were counted; None if they never were."""
     messages: int
     delivery_rate: float | None
-    """Delivered in time, of the messages that a provider or the inbox took."""
     p95_ms: float | None
     fallback_rate: float | None
-    """Taken by another than their first provider, of those that anybody took."""
 
 
 def last_hours(now: datetime, hours: int = 24) -> Health:
     """The current hour, and the full ones before it."""
-    since = hour_of(now) - timedelta(hours=hours - 1)
-    rollups = HourlyRollup.objects.filter(hour__gte=since)
+    since, end = hour_of(now) - timedelta(hours=hours - 1), hour_of(now) + timedelta(hours=1)
+    rollups = between(since, end)
     total = rollups.aggregate(
-        ordered=Sum("ordered", default=0),
-        delivered=Sum("delivered", default=0),
-        handed_over=Sum("handed_over", default=0),
-        fallback=Sum("fallback", default=0),
+        **{name: Sum(name, default=0) for name in ("ordered", "delivered", "handed_over", "fallback")}
     )
     return Health(
         since=since,
-        as_of=RollupState.objects.filter(hour__gte=since).aggregate(last=Max("counted_at"))["last"],
+        as_of=as_of(since, end),
         messages=total["ordered"],
-        delivery_rate=_share(total["delivered"], total["handed_over"]),
-        p95_ms=latency.percentile_ms(latency.merge(rollups.values_list("latency", flat=True)), 0.95),
-        fallback_rate=_share(total["fallback"], total["handed_over"]),
+        delivery_rate=share(total["delivered"], total["handed_over"]),
+        p95_ms=_p95_ms(rollups.values_list("latency", flat=True).iterator()),
+        fallback_rate=share(total["fallback"], total["handed_over"]),
     )
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _p95_ms(histograms: Iterable[latency.Histogram]) -> float | None:
+    return latency.percentile_ms(latency.merge(histograms), 0.95)

@@ -11,11 +11,11 @@ from delivery.models.push_log import INBOX
 
 
 class HourlyRollup(models.Model):
-    """One site, provider and hour, counted from the log.
+    """One site, provider and hour, counted from the log. What each number means: docs/numbers.md.
 
-    Messages (ordered to fallback, and the latency) are counted in the hour of their `created_at`, under the provider
-    that accepted them, else under the first that they were meant for: a provider in an outage keeps what it lost.
-    Attempts (attempted, accepted, refused, retries) are counted in their own hour, under the provider asked.
+    Messages (ordered to times) are counted in the hour of their `created_at`, under the provider that accepted them,
+    else under the first that they were meant for: a provider in an outage keeps what it lost.
+    Attempts (attempted to handoff) are counted in their own hour, under the provider asked.
     """
 
     hour = models.DateTimeField(help_text="Its first moment, UTC.")
@@ -33,14 +33,23 @@ class HourlyRollup(models.Model):
     skipped = models.PositiveIntegerField(default=0)
     handed_over = models.PositiveIntegerField(default=0, help_text="Taken by a provider or the inbox.")
     fallback = models.PositiveIntegerField(default=0, help_text="Handed over, and not by their first provider.")
-    latency = models.JSONField(default=dict, help_text="Deliveries by bucket of analytics/latency.py.")
+    skewed = models.PositiveIntegerField(default=0, help_text="Of delivered and late: with a clock that made no sense.")
+    opened = models.PositiveIntegerField(default=0, help_text="Of delivered and late: opened by a person.")
+    clicked = models.PositiveIntegerField(default=0, help_text="Of delivered and late: clicked by a person.")
+    latency = models.JSONField(
+        default=dict, help_text="From sent to received, of deliveries in time: a histogram of analytics/latency.py."
+    )
     latency_sum_ms = models.BigIntegerField(default=0)
-    latency_count = models.PositiveIntegerField(default=0, help_text="Deliveries with a clock that made sense.")
+    latency_count = models.PositiveIntegerField(default=0)
+    times = models.JSONField(
+        default=dict, help_text="Histograms by part: queue, handoff, transit, ack_return; end_to_end; to_open."
+    )
 
     attempted = models.PositiveIntegerField(default=0, help_text="Accepted and refused attempts.")
     accepted = models.PositiveIntegerField(default=0)
     refused = models.JSONField(default=dict, help_text="Attempts that were not accepted, by outcome.")
     retries = models.PositiveIntegerField(default=0, help_text="Attempts after the first of their message.")
+    handoff = models.JSONField(default=dict, help_text="Histogram: how long accepted attempts took.")
 
     class Meta:
         ordering = ["-hour", "site", "provider"]

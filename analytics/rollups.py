@@ -1,8 +1,8 @@
 """Step 8: rebuild one hour from the log; twice gives the same rows.
 
-`roll_up` marks the hours that may have changed since it last looked, then counts each marked hour anew from the
-raw rows: delete and insert in one transaction, under a lock on the hour's RollupState row. A run that dies leaves its
-marks.
+`roll_up` marks the hours that may have changed since it last looked, then counts each marked hour anew from the raw
+rows (counting.py): delete and insert in one transaction, under a lock on the hour's RollupState row. A run that dies
+leaves its marks.
 
 An hour may have changed, and is marked, if since MARGIN before the last look
 - a message of it was born (message ids begin with their time; `created_at` is the job's and may lie hours back),
@@ -22,37 +22,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import (
-    Case,
-    Count,
-    Exists,
-    F,
-    IntegerField,
-    Max,
-    Min,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-    Sum,
-    Value,
-    When,
-)
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce, NullIf, TruncHour
+from django.db.models import Count, Max, Min, QuerySet
+from django.db.models.functions import TruncHour
 
-from analytics.latency import EDGES_MS
+from analytics import counting
+from analytics.counting import HOUR
 from analytics.models import HourlyRollup, RollupState
 from delivery import clocks
 from delivery.models import DeliveryAttempt, PushNotificationLog, Receipt
 
-HOUR = timedelta(hours=1)
 MARGIN = timedelta(minutes=15)
-
-Key = tuple[str | None, str]
-"""Site id and provider."""
-Rows = defaultdict[Key, dict[str, Any]]
-"""The fields of one rollup by key."""
 
 
 def roll_up() -> int:
@@ -71,7 +50,7 @@ def mark_changed(now: datetime) -> int:
         since = min(first, now) - MARGIN
     else:
         since = min(looked_at, now) - MARGIN
-    changed = set(_hours_between(since, now)) | _changed_since(since) | _moved_on()
+    changed = set(hours_between(since, now)) | _changed_since(since) | _moved_on()
     marks = [RollupState(hour=hour, dirty=True, looked_at=now) for hour in sorted(changed)]
     RollupState.objects.bulk_create(
         marks, update_conflicts=True, unique_fields=["hour"], update_fields=["dirty", "looked_at"]
@@ -79,7 +58,7 @@ def mark_changed(now: datetime) -> int:
     return len(marks)
 
 
-def _hours_between(first: datetime, last: datetime) -> Iterator[datetime]:
+def hours_between(first: datetime, last: datetime) -> Iterator[datetime]:
     hour = hour_of(first)
     while hour <= last:
         yield hour
@@ -141,101 +120,11 @@ def count_hour(hour: datetime) -> bool:
     state.dirty, state.counted_at = False, clocks.db_now()
     state.save()
 
-    rows: Rows = defaultdict(dict)
-    _count_messages(rows, messages)
-    _count_latency(rows, messages)
-    _count_accepted(rows, hour)
-    _count_refused(rows, hour)
     HourlyRollup.objects.filter(hour=hour).delete()
     HourlyRollup.objects.bulk_create(
         HourlyRollup(hour=hour, site_id=site_id, provider=provider, **fields)
-        for (site_id, provider), fields in sorted(rows.items(), key=lambda item: (item[0][0] or "", item[0][1]))
+        for (site_id, provider), fields in sorted(
+            counting.of_hour(hour).items(), key=lambda item: (item[0][0] or "", item[0][1])
+        )
     )
     return True
-
-
-def _count_messages(rows: Rows, messages: QuerySet[PushNotificationLog]) -> None:
-    handed_over = Q(sent_at__isnull=False) | Q(status="delivered")
-    for row in _grouped(
-        messages,
-        ordered=Count("id"),
-        delivered=Count("id", filter=Q(status="delivered", expired_at=None)),
-        late=Count("id", filter=Q(status="delivered", expired_at__isnull=False)),
-        failed=Count("id", filter=Q(status="failed")),
-        expired=Count("id", filter=Q(status="expired")),
-        cancelled=Count("id", filter=Q(status="cancelled")),
-        skipped=Count("id", filter=Q(status="skipped")),
-        handed_over=Count("id", filter=handed_over),
-        fallback=Count("id", filter=handed_over & ~Q(fallback_from="")),
-    ):
-        rows[row.pop("site_id"), row.pop("under")].update(row)
-
-
-def _count_latency(rows: Rows, messages: QuerySet[PushNotificationLog]) -> None:
-    known = messages.filter(status="delivered", latency_ms__isnull=False)
-    buckets = _grouped(known.annotate(bucket=BUCKET), "bucket", count=Count("id"), sum_ms=Sum("latency_ms", default=0))
-    for row in sorted(buckets, key=lambda row: int(row["bucket"])):
-        fields = rows[row["site_id"], row["under"]]
-        fields.setdefault("latency", {})[str(row["bucket"])] = row["count"]
-        fields["latency_count"] = fields.get("latency_count", 0) + row["count"]
-        fields["latency_sum_ms"] = fields.get("latency_sum_ms", 0) + int(row["sum_ms"])
-
-
-def _count_accepted(rows: Rows, hour: datetime) -> None:
-    """Accepted attempts stand in the log row itself, and end the tries: a retry wherever there was any other."""
-    for made in RollupState.objects.made_what_was_sent_in(hour).values_list("hour", flat=True):
-        groups: Iterable[Any] = (
-            PushNotificationLog.objects.filter(
-                created_at__gte=made, created_at__lt=made + HOUR, sent_at__gte=hour, sent_at__lt=hour + HOUR
-            )
-            .annotate(retried=Exists(DeliveryAttempt.objects.filter(push=OuterRef("pk"))))
-            .values("site_id", "provider")
-            .annotate(count=Count("id"), retries=Count("id", filter=Q(retried=True)))
-            .order_by()
-        )
-        for row in groups:
-            fields = rows[row["site_id"], row["provider"]]
-            _add(fields, attempted=row["count"], accepted=row["count"], retries=row["retries"])
-
-
-def _count_refused(rows: Rows, hour: datetime) -> None:
-    earlier = DeliveryAttempt.objects.filter(push=OuterRef("push"), id__lt=OuterRef("id"))
-    groups: Iterable[Any] = (
-        DeliveryAttempt.objects.filter(started_at__gte=hour, started_at__lt=hour + HOUR)
-        .annotate(retried=Exists(earlier))
-        .values("push__site_id", "provider", "outcome")
-        .annotate(count=Count("id"), retries=Count("id", filter=Q(retried=True)))
-        .order_by("outcome")
-    )
-    for row in groups:
-        fields = rows[row["push__site_id"], row["provider"]]
-        _add(fields, attempted=row["count"], retries=row["retries"])
-        fields.setdefault("refused", {})[row["outcome"]] = row["count"]
-
-
-def _add(fields: dict[str, Any], **counts: int) -> None:
-    for name, count in counts.items():
-        fields[name] = fields.get(name, 0) + count
-
-
-def _grouped(messages: QuerySet[PushNotificationLog], *also: str, **counts: Any) -> Iterable[dict[str, Any]]:
-    """Aggregates by site and by the provider that a message is counted under."""
-    first_tried = DeliveryAttempt.objects.filter(push=OuterRef("pk")).order_by("id").values("provider")[:1]
-    first_meant = Coalesce(Subquery(first_tried), NullIf(F("fallback_from"), Value("")), F("provider"))
-    under = Case(When(sent_at__isnull=False, then=F("provider")), default=first_meant)
-    groups: Iterable[Any] = (
-        messages.annotate(under=under).values("site_id", "under", *also).annotate(**counts).order_by()
-    )
-    return groups
-
-
-def _bucket_sql(first: int = 0, last: int = len(EDGES_MS)) -> str:
-    """`latency.bucket` of the column `latency_ms`: the same search by halves over the same edges."""
-    if first == last:
-        return str(first)
-    middle = (first + last) // 2
-    lower, upper = _bucket_sql(first, middle), _bucket_sql(middle + 1, last)
-    return f"CASE WHEN latency_ms < {EDGES_MS[middle]} THEN {lower} ELSE {upper} END"
-
-
-BUCKET = RawSQL(_bucket_sql(), (), output_field=IntegerField())

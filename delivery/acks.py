@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -97,9 +97,8 @@ def instant(field_name: str, value: object) -> datetime:
     try:
         if not isinstance(value, str):
             raise ValueError
-        read = datetime.fromisoformat(value.strip())
-        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
-    except (ValueError, OverflowError):
+        return clocks.read(value)
+    except ValueError:
         raise BadAck(field_name, "must be an ISO-8601 time such as 2026-11-21T12:00:00Z") from None
 
 

@@ -22,6 +22,7 @@ from delivery.models import AddressChallenge, Channel
 from delivery.models.keys import key_hash, key_matches
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
 from delivery.priority import Priority
+from delivery.providers import clock
 from delivery.providers.base import ConfigError, Message, Provider
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def push_due(name: str) -> int:
 
 def _push_due(name: str, credential: str, config: dict[str, Any]) -> int:
     now = clocks.db_now()
+    clock.set_to(now)
     waiting = AddressChallenge.objects.due(now).filter(channel__provider=name, channel__credential=credential)
     due = list(waiting.select_related("channel").order_by("due_at")[:PUSHED_AT_ONCE])
     if not due:

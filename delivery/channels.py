@@ -20,7 +20,7 @@ from delivery import results
 from delivery.in_flight import Attempt
 from delivery.models import AddressChallenge, AuditLog, Channel, Device, PushNotificationLog
 from delivery.models.channel import ChannelQuerySet, ChannelState, address_hash
-from delivery.models.push_log import PAUSED_UNTIL
+from delivery.models.job import PAUSED_UNTIL
 
 
 class NotRegistered(Enum):
@@ -121,9 +121,9 @@ def _keep_messages(before: Device, channel: Channel, now: datetime) -> None:
 
     Rows that a worker holds, and those of paused jobs, take the same way when they are drafted (sending.py).
     """
-    waiting = PushNotificationLog.objects.filter(device_id=before.device_id, channel=channel, expires_at__gt=now)
+    own = PushNotificationLog.objects.filter(device_id=before.device_id, channel=channel)
     token = uuid4()
-    rows = waiting.exclude(next_attempt_at__gte=PAUSED_UNTIL).take(
+    rows = own.filter(expires_at__gt=now, expires_at__lt=PAUSED_UNTIL).take(
         token=token, until=now + timedelta(seconds=settings.LEASE_S)
     )
     results.write([Attempt(row, None, now, 0, channel_usable=False) for row in rows], token)

@@ -1,19 +1,35 @@
-"""One clock for all scheduling, the database's; and what a device's clock is off by (pure)."""
+"""One clock for all scheduling, the database's; what a device says the time is, and what its clock is off by (pure)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from delivery.models import setwise
 
 WINDOW_S = 15 * 60
 SAMPLES = 20
 JUMP_MS = 2_000
+LEAP_SECOND = re.compile(r"([T ]\d\d:\d\d):60")
 
 
 def db_now() -> datetime:
     """The database's time, aware, in UTC. The process's own clock decides nothing."""
     return setwise.now()
+
+
+def read(text: str) -> datetime:
+    """An ISO-8601 time as aware UTC; without a zone it is read as UTC. `ValueError` where it is none.
+
+    However wrong a device's clock is, what it says can be read: a leap second is the second after it, and where UTC
+    would leave the years 1 to 9999 the zone is not looked at.
+    """
+    without_leap, leap_s = LEAP_SECOND.subn(r"\1:59", text.strip())
+    said = datetime.fromisoformat(without_leap)
+    try:
+        return (said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)) + timedelta(seconds=leap_s)
+    except OverflowError:
+        return said.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

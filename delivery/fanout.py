@@ -6,7 +6,6 @@ A chunk and the job's cursor are one transaction: killed anywhere and started ag
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -63,7 +62,7 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
         job_id=job.job_id,
         priority=job.priority,
         created_at=job.created_at,
-        expires_at=job.created_at + timedelta(seconds=job.ttl_s),
+        expires_at=job.expires_at,
     )
     to_send = Counter(row.provider for row in rows if not row.skipped and row.provider != INBOX)
     for provider, due in to_send.items():
@@ -104,6 +103,9 @@ def targeted(target: Mapping[str, Any], reach: Sequence[str] | None) -> QuerySet
         ):
             if target.get(key):
                 named |= Q(**{f"{field}__in": target[key]})
+        if target.get("retry_of"):
+            missed = PushNotificationLog.objects.missed(target["retry_of"])
+            named |= Q(device_id__in=missed.values("device_id"))
     within = Q() if reach is None else Q(site_id__in=reach)
     return Device.objects.filter(named & within)
 

@@ -77,6 +77,21 @@ def is_closed(provider: str, credential: str) -> bool:
     return ProviderState.objects.filter(provider=provider, credential=credential, state__in=NOT_CLOSED).exists()
 
 
+def held_back(now: datetime) -> frozenset[tuple[str, str]]:
+    """The credentials that may not send at full speed: closed, climbing back, or slowed by their provider."""
+    return frozenset((state.provider, state.credential) for state in ProviderState.objects.all() if _slow(state, now))
+
+
+def _slow(state: ProviderState, now: datetime) -> bool:
+    climbing = state.recovering_since is not None and (now - state.recovering_since).total_seconds() < breaker.CLIMB_S
+    return state.state in NOT_CLOSED or climbing or _slowed(state, now) is not None
+
+
+def closed() -> frozenset[tuple[str, str]]:
+    """The credentials that only probes may use now."""
+    return frozenset(ProviderState.objects.filter(state__in=NOT_CLOSED).values_list("provider", "credential"))
+
+
 def long_closed(now: datetime) -> frozenset[tuple[str, str]]:
     """The credentials behind which nothing should be queued up any more.
 

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Any
 
+from amqp.exceptions import ChannelError as NoQueue
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
@@ -42,12 +43,22 @@ def wake_fanout() -> None:
     _on_commit("delivery.fan_out", "fanout")
 
 
+def wake(queue: str) -> None:
+    """One worker of this queue looks for what is due."""
+    if queue == "fanout":
+        wake_fanout()
+    else:
+        wake_sender(queue.removeprefix("push."))
+
+
 def waiting(queue: str) -> int | None:
-    """How many hints wait in a queue; None where the broker does not say."""
+    """How many hints wait in a queue (Redis has none that is empty); None where the broker does not say."""
     try:
         with current_app.connection_for_read(connect_timeout=1.0) as connection:
             channel: Any = connection.default_channel
             return int(channel.queue_declare(queue, passive=True).message_count)
+    except NoQueue as error:
+        return 0 if str(error.reply_code) == "404" else None
     except Exception:  # noqa: BLE001  (each transport has errors of its own; all mean the same here)
         return None
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from delivery import crash_points, envelope, guard
+from delivery import crash_points, envelope, guard, stopping
 from delivery.models.channel import Carrier
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
@@ -44,6 +44,8 @@ class Draft:
     channel: Carrier
     content: Mapping[str, Any]
     collapse_key: str
+    held_back: bool = False
+    """Its job was paused or called off since it was claimed."""
 
     @property
     def usable(self) -> bool:
@@ -101,8 +103,11 @@ class Lots:
 
 
 async def send_all(provider: Provider, drafts: Sequence[Draft], batch: Batch, came: Came, closed: Event) -> None:
-    """Keep up to a window of sends in flight, fewer until the first is accepted. No send starts once the gate has
-    `closed`, nor one that could end after the batch's budget: what is left comes without an outcome."""
+    """Keep up to a window of sends in flight, fewer until the first is accepted.
+
+    No send starts once the gate has `closed` or this worker is told to end, nor one that could end after the batch's
+    budget: what is left comes without an outcome.
+    """
     waiting = deque(drafts)
     lots = Lots(came)
     caution = guard.Caution(provider)
@@ -116,7 +121,8 @@ async def send_all(provider: Provider, drafts: Sequence[Draft], batch: Batch, ca
             started = time.monotonic()
             sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
             too_late = started > last_start or draft.row.expires_at <= sent_at
-            if not draft.usable or caution.stops or closed.is_set() or too_late:
+            held_back = draft.held_back or caution.stops or closed.is_set() or stopping.told()
+            if not draft.usable or held_back or too_late:
                 lots.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
             outcome = await _try_once(provider, draft, sent_at, deadline_s)

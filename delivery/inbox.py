@@ -9,7 +9,7 @@ from django.db import transaction
 
 from delivery import clocks, crash_points, envelope
 from delivery.models import Job, PushNotificationLog, Status
-from delivery.models.push_log import PAUSED_UNTIL
+from delivery.models.job import PAUSED_UNTIL
 from delivery.providers.base import flat
 
 log = logging.getLogger(__name__)
@@ -32,20 +32,19 @@ def hand_out(device_id: str) -> list[Waiting]:
 
     Handing out a message that nothing has accepted yet is its `sent`. It is listed again until it is acked or expires.
     """
-    with transaction.atomic():
-        now = clocks.db_now()
-        rows = list(
-            PushNotificationLog.objects.open()
-            .filter(device_id=device_id, expires_at__gt=now)
-            .exclude(next_attempt_at__gte=PAUSED_UNTIL)
-            .order_by("id")[:AT_ONCE]
-        )
-        fresh = [row.pk for row in rows if row.status == Status.PENDING]
-        if fresh:
+    now = clocks.db_now()
+    rows = list(
+        PushNotificationLog.objects.open()
+        .filter(device_id=device_id, expires_at__gt=now, expires_at__lt=PAUSED_UNTIL)
+        .order_by("id")[:AT_ONCE]
+    )
+    fresh = [row.pk for row in rows if row.status == Status.PENDING]
+    if fresh:  # else this only reads, which goes on where nothing can be written
+        with transaction.atomic():
             PushNotificationLog.objects.hand_out(device_id, fresh, now)
             rows = list(PushNotificationLog.objects.open().filter(pk__in=[row.pk for row in rows]).order_by("id"))
-        crash_points.passing("before_inbox_commit")
-    crash_points.passing("after_inbox_commit")
+            crash_points.passing("before_inbox_commit")
+        crash_points.passing("after_inbox_commit")
     for row in rows:
         if row.pk in fresh:
             ids = {"message_id": str(row.message_id), "device_id": device_id, "job_id": row.job_id}

@@ -17,7 +17,7 @@ from django.core.cache import caches
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q, QuerySet
 
-from delivery import clocks, fanout, hints, sizes
+from delivery import clocks, fanout, hints, intake, sizes
 from delivery.models import Device, Job, PushNotificationLog, Site, Status
 from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import NewRow
@@ -53,6 +53,14 @@ class Target:
     all: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A caller's own name for an order, and the hash of what it asked with: sent again, it is the same order."""
+
+    key: str
+    body_hash: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """An order, checked for form. `payload` is what devices get: title, body, data, ..."""
@@ -72,7 +80,7 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
     """Commit an order; its messages follow. Returns the job, and whether it is new.
 
     The same key and order from the same caller give the same job again (False); `KeyReused` for another order.
-    `BadOrder` where the target names what the caller cannot see.
+    `BadOrder` where the target names what the caller cannot see; `intake.Overloaded` where it would wait for too long.
     """
     body_hash = _body_hash(order)
     if idempotency_key is not None:
@@ -80,7 +88,9 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
         if earlier is not None:
             return _same(earlier, body_hash), False
     _check_target(order)
-    _check_size(order, fanout.targeted(asdict(order.target), order.reach))
+    devices = fanout.targeted(asdict(order.target), order.reach)
+    _check_size(order, devices)
+    intake.check(order.priority, devices)
     try:
         with transaction.atomic():
             job = _create(order, idempotency_key, body_hash, clocks.db_now())
@@ -94,20 +104,54 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
         return _same(earlier, body_hash), False
 
 
-def accept_at_once(order: Order, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> dict[str, NewRow]:
+def accept_at_once(
+    order: Order, devices: Sequence[Device], by: Mapping[int, int] | None = None, *, once: Once | None = None
+) -> dict[str, NewRow]:
     """Commit an order for these few devices together with their messages, so that their ids are known now.
 
-    `by` names the channel (row id) to take first, by device (row id). Returns the messages by `device_id`.
+    `by` names the channel (row id) to take first, by device (row id). Returns the messages by `device_id`, those of the
+    earlier order where it came in `once` already. `intake.Overloaded` where they would wait for too long.
     """
-    _check_size(order, Device.objects.filter(pk__in=[device.pk for device in devices]))
-    with transaction.atomic():
-        now = clocks.db_now()
-        job = _create(order, None, "", now)
-        rows = fanout.write_rows(job, devices, by)
-        Job.objects.finish_fan_out(job.job_id, now)
+    targeted = Device.objects.filter(pk__in=[device.pk for device in devices])
+    _check_size(order, targeted)
+    intake.check(order.priority, targeted)
+    try:
+        with transaction.atomic():
+            now = clocks.db_now()
+            job = _create(order, once.key if once else None, once.body_hash if once else "", now)
+            rows = fanout.write_rows(job, devices, by)
+            Job.objects.finish_fan_out(job.job_id, now)
+    except IntegrityError:
+        earlier = accepted_before(order.ordered_by, once) if once else None
+        if earlier is None:
+            raise
+        return earlier
     for row in rows:
         log.info("job accepted", extra={"job_id": job.job_id, "ordered_by": job.ordered_by, **row.ids})
     return {row.device_id: row for row in rows}
+
+
+def once(key: str, asked: object) -> Once:
+    """`asked` is all that the caller said, as JSON."""
+    return Once(key, _hash(asked))
+
+
+def accepted_before(ordered_by: str, once: Once) -> dict[str, NewRow] | None:
+    """The messages of the order that this caller's key stands for already, by `device_id`; None where it is new.
+
+    `KeyReused` where it stands for another one.
+    """
+    earlier = Job.objects.filter(ordered_by=ordered_by, idempotency_key=once.key).first()
+    if earlier is None:
+        return None
+    return {row.device_id: row for row in _rows_of(_same(earlier, once.body_hash))}
+
+
+def _rows_of(job: Job) -> list[NewRow]:
+    return [
+        NewRow(row.message_id, row.device_id, row.site_id, row.provider, row.credential, row.channel_id)
+        for row in PushNotificationLog.objects.filter(job=job)
+    ]
 
 
 def _create(order: Order, idempotency_key: str | None, body_hash: str, now: datetime) -> Job:
@@ -135,6 +179,10 @@ def _same(earlier: Job, body_hash: str) -> Job:
 
 def _body_hash(order: Order) -> str:
     said = {key: value for key, value in asdict(order).items() if key not in ("ordered_by", "reach")}
+    return _hash(said)
+
+
+def _hash(said: object) -> str:
     text = json.dumps(said, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

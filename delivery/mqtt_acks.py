@@ -14,13 +14,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from django.db import InterfaceError, OperationalError
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import Counter
 from rest_framework.exceptions import APIException
 
+from delivery import outage
 from delivery.acks import ProvenAck, WrongProof, parse, prove
 from delivery.api.parsing import read
 from delivery.providers.mqtt_link import CONNECT_TIMEOUT_S, KEEPALIVE_S, Broker, Closed, Refused
@@ -168,11 +168,12 @@ class AckConsumer:
         while True:
             try:
                 self._record(proven)
-            except (OperationalError, InterfaceError) as error:
-                log.warning("acks wait for the database: %s", type(error).__name__)
-                self._wait(client, random.uniform(backoff_s / 2, backoff_s))
-                backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
-            except Exception:
+            except Exception as error:
+                if outage.is_outage(error):
+                    log.warning("acks wait for the database: %s", type(error).__name__)
+                    self._wait(client, random.uniform(backoff_s / 2, backoff_s))
+                    backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+                    continue
                 if len(proven) > 1:
                     return [done for ack in proven for done in self._commit(client, [ack])]
                 COUNT.labels("failed").inc()

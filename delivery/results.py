@@ -5,15 +5,17 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from prometheus_client import Counter as Metric
 
-from delivery import backoff, breaker, clocks, crash_points, fanout, gate, guard, hints, routing
+from delivery import backoff, breaker, clocks, crash_points, fanout, gate, guard, hints, outage, routing
 from delivery.in_flight import Attempt
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
@@ -30,6 +32,13 @@ PAUSE_S = 60.0
 WAIT_BEHIND_GATE_S = 15.0
 
 CHANNEL_CLOSED = Outcome(kind=OutcomeKind.REJECTED, code="channel_closed", detail="the channel is not in use any more")
+
+LOST_CLAIMS = Metric("homepot_lost_claims", "Results that came after their lease and changed nothing", ["provider"])
+
+
+class ClaimLost(Exception):
+    """A row among these is another's by now."""
+
 
 _budgets: defaultdict[tuple[str, str], breaker.RetryBudget] = defaultdict(breaker.RetryBudget)
 
@@ -56,45 +65,80 @@ class Recipient:
     can_send: frozenset[tuple[str, str]]
 
 
-def write(attempts: Sequence[Attempt], token: UUID) -> None:
-    """Commit what these attempts led to. While the database is away it tries again as long as the lease allows."""
+def write(attempts: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
+    """Commit what these attempts led to; those that were still ours to write down.
+
+    While the database is away it tries again as long as the lease allows.
+    """
     if not attempts:
-        return
+        return ()
     in_order = sorted(attempts, key=lambda attempt: attempt.row.message_id)
-    for wait_s in (*DATABASE_AWAY_WAITS_S, None):
+    waits_s = iter(DATABASE_AWAY_WAITS_S)
+    while True:
         try:
-            setwise.again_on_deadlock(lambda: _write(in_order, token))
-            crash_points.passing("after_outcome_commit")
-            return
-        except (OperationalError, InterfaceError) as error:
-            if wait_s is None or connection.in_atomic_block:
+            written = setwise.again_on_deadlock(lambda: _write(in_order, token))
+            break
+        except (DatabaseError, InterfaceError) as error:
+            wait_s = next(waits_s, None)
+            if not outage.is_outage(error) or wait_s is None or connection.in_atomic_block:
                 raise
             log.warning("results wait for the database", extra={"rows": len(attempts), "why": type(error).__name__})
             connection.close()
             time.sleep(wait_s)
+    crash_points.passing("after_outcome_commit")
+    _tell_of_lost_claims(in_order, written)
+    return written
 
 
-def _write(attempts: Sequence[Attempt], token: UUID) -> None:
+def _write(claimed: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
+    """A claim that was lost writes nothing: its message is another's now, and what it saw may be long out of date.
+
+    Where all were accepted, the one update tells by its count whether any was lost; else they are asked for first.
+    """
+    if all(attempt.outcome is not None and attempt.outcome.kind is OutcomeKind.ACCEPTED for attempt in claimed):
+        with suppress(ClaimLost), transaction.atomic():
+            _commit(claimed, token, surely_held=False)
+            return claimed
     with transaction.atomic():
-        now = clocks.db_now()
-        steps = _next_steps(attempts, now)
-        log_rows = PushNotificationLog.objects
-        if steps.sent:
-            log_rows.mark_sent(steps.sent, token=token)
-        if steps.again:
-            log_rows.mark_due_again(steps.again, token=token)
-        if steps.failed:
-            log_rows.mark_failed(steps.failed, token=token)
-        if steps.still_sent:
-            log_rows.mark_still_sent(steps.still_sent, token=token)
-        if steps.unsent:
-            log_rows.give_back(steps.unsent, token=token, due_at=now)
-        DeliveryAttempt.objects.bulk_create(_stories(attempts))
-        _note_use(attempts, now)
-        _learn(attempts, now)
-        for provider in steps.wake:
-            hints.wake_sender(provider)
-        crash_points.passing("before_outcome_commit")
+        held = PushNotificationLog.objects.held([attempt.row.id for attempt in claimed], token)
+        attempts = [attempt for attempt in claimed if attempt.row.id in held]
+        if attempts:
+            _commit(attempts, token, surely_held=True)
+    return attempts
+
+
+def _commit(attempts: Sequence[Attempt], token: UUID, *, surely_held: bool) -> None:
+    """Write down all that follows from these. `ClaimLost` where not all are `surely_held` and one was not."""
+    now = clocks.db_now()
+    steps = _next_steps(attempts, now)
+    log_rows = PushNotificationLog.objects
+    sent = log_rows.mark_sent(steps.sent, token=token) if steps.sent else 0
+    if not surely_held and sent < len(attempts):
+        raise ClaimLost
+    if steps.again:
+        log_rows.mark_due_again(steps.again, token=token)
+    if steps.failed:
+        log_rows.mark_failed(steps.failed, token=token)
+    if steps.still_sent:
+        log_rows.mark_still_sent(steps.still_sent, token=token)
+    if steps.unsent:
+        log_rows.give_back(steps.unsent, token=token, due_at=now)
+    if stories := _stories(attempts):
+        DeliveryAttempt.objects.bulk_create(stories)
+    _note_use(attempts, now)
+    _learn(attempts, now)
+    for provider in steps.wake:
+        hints.wake_sender(provider)
+    crash_points.passing("before_outcome_commit")
+
+
+def _tell_of_lost_claims(claimed: Sequence[Attempt], written: Sequence[Attempt]) -> None:
+    kept = {attempt.row.id for attempt in written}
+    for attempt in claimed:
+        if attempt.row.id not in kept:
+            outcome = attempt.outcome.kind.value if attempt.outcome is not None else "not sent"
+            LOST_CLAIMS.labels(attempt.row.provider).inc()
+            log.warning("claim lost", extra={**attempt.row.ids, "provider": attempt.row.provider, "outcome": outcome})
 
 
 def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
@@ -132,7 +176,9 @@ def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
 def _sent(attempt: Attempt, outcome: Outcome) -> Sent:
     after_s = settings.FALLBACK_AFTER_S.get(Priority(attempt.row.priority).word)
     hedge_at = None if after_s is None else attempt.started_at + timedelta(seconds=after_s)
-    return Sent(attempt.row.id, attempt.started_at, outcome.provider_message_id, outcome.code, hedge_at)
+    return Sent(
+        attempt.row.id, attempt.started_at, outcome.provider_message_id, outcome.code, hedge_at, attempt.took_ms
+    )
 
 
 def _earn(attempts: Sequence[Attempt]) -> None:
@@ -284,7 +330,7 @@ def _recipients(device_ids: set[str]) -> dict[str, Recipient]:
 
 
 def _stories(attempts: Sequence[Attempt]) -> list[DeliveryAttempt]:
-    """A row for each attempt that was not simply accepted."""
+    """A row for each attempt that was not simply accepted: refused, or accepted after another channel had."""
     return [
         DeliveryAttempt(
             push_id=attempt.row.id,
@@ -297,7 +343,8 @@ def _stories(attempts: Sequence[Attempt]) -> list[DeliveryAttempt]:
             detail=attempt.outcome.detail[:500],
         )
         for attempt in attempts
-        if attempt.outcome is not None and attempt.outcome.kind is not OutcomeKind.ACCEPTED
+        if attempt.outcome is not None
+        and (attempt.outcome.kind is not OutcomeKind.ACCEPTED or attempt.row.sent_at is not None)
     ]
 
 

@@ -19,9 +19,12 @@ from django.conf import settings
 from delivery import clocks, crash_points, credentials, event_loop, gate, hints, in_flight, results
 from delivery.in_flight import Attempt, Batch, Came, Draft
 from delivery.models import Channel, Job, PushNotificationLog
+from delivery.models.channel import Carrier
+from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import OutcomeKind
 from delivery.priority import Priority
+from delivery.providers import clock
 from delivery.providers.base import ConfigError, Provider
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ def _send(name: str, claim: Any, most: int) -> int:
     for credential in _by_urgency(name, list(configs)):
         config = configs[credential]
         now, mono = clocks.db_now(), time.monotonic()
+        clock.set_to(now)
         may = gate.leave(name, credential, most, now, own_limit(config))
         if not may.count:
             continue
@@ -110,7 +114,7 @@ def _lease_end(now: datetime) -> datetime:
 def _run(provider: Provider, batch: Batch) -> None:
     """Send the batch on the event loop; write results per 100, at the latest 200 ms after the first.
 
-    No send starts once the gate has closed: what is left is given back.
+    No send starts once the gate has closed or this worker is told to end: what is left is given back.
     """
     came: Came = SimpleQueue()
     drafts = _drafts(batch)
@@ -118,8 +122,7 @@ def _run(provider: Provider, batch: Batch) -> None:
     future = event_loop.submit(in_flight.send_all(provider, drafts, batch, came, closed))
     try:
         while (attempts := came.get()) is not None:
-            results.write(attempts, batch.token)
-            _tell(attempts)
+            _tell(results.write(attempts, batch.token))
             if _any_failed(attempts) and gate.is_closed(provider.name, batch.rows[0].credential):
                 closed.set()
         future.result(timeout=1.0)
@@ -150,5 +153,10 @@ def _tell(attempts: Sequence[Attempt]) -> None:
 def _drafts(batch: Batch) -> list[Draft]:
     channels = Channel.objects.carriers({row.channel_id for row in batch.rows})
     jobs = Job.objects.filter(job_id__in={row.job_id for row in batch.rows})
-    contents = {job_id: rest for job_id, *rest in jobs.values_list("job_id", "payload", "collapse_key")}
-    return [Draft(row, channels[row.channel_id], *contents[row.job_id]) for row in batch.rows]
+    found = {job_id: rest for job_id, *rest in jobs.values_list("job_id", "payload", "collapse_key", "status")}
+    return [_draft(row, channels[row.channel_id], *found[row.job_id]) for row in batch.rows]
+
+
+def _draft(row: Claimed, channel: Carrier, content: Mapping[str, Any], collapse_key: str, status: str) -> Draft:
+    held_back = status in (JobStatus.PAUSED, JobStatus.CANCELLED)
+    return Draft(row, channel, content, collapse_key, held_back)

@@ -8,8 +8,21 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from delivery import clocks, crash_points, credential_expiry, credentials, fanout, gate, guard, hints, jobs, results
-from delivery.models import Alert, Channel, Job, PushNotificationLog, Status
+from delivery import (
+    clocks,
+    commands,
+    crash_points,
+    credential_expiry,
+    credentials,
+    fanout,
+    gate,
+    guard,
+    hints,
+    jobs,
+    results,
+    stopping,
+)
+from delivery.models import Alert, Channel, Job, PushNotificationLog, Status, TelemetryBatch
 from delivery.models.push_log import INBOX
 
 log = logging.getLogger(__name__)
@@ -79,13 +92,16 @@ def settle_jobs() -> int:
 
 def archive_silent_channels() -> int:
     """Put away channels that carried nothing for 90 days; their next registration brings them back."""
-    return Channel.objects.archive_silent(clocks.db_now() - timedelta(days=settings.CHANNEL_SILENCE_DAYS))
+    now = clocks.db_now()
+    return Channel.objects.archive_silent(now - timedelta(days=settings.CHANNEL_SILENCE_DAYS), now=now)
 
 
 def forget_idempotency_keys() -> int:
-    """After 30 days a key may stand for another order."""
+    """After 30 days a key may stand for another order, or another batch of telemetry; how many were let go."""
     before = clocks.db_now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
-    return Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+    batches, _ = TelemetryBatch.objects.filter(created_at__lt=before).delete()
+    forgotten = Job.objects.filter(created_at__lt=before).exclude(idempotency_key=None).update(idempotency_key=None)
+    return batches + forgotten + commands.forget_idempotency_keys(before)
 
 
 def judge_overdue() -> int:
@@ -136,7 +152,7 @@ def _detour(provider: str, credential: str, now: datetime) -> int:
             .filter(provider=provider, credential=credential, pk__gt=last)
             .order_by("pk")[:CHUNK]
         )
-        if not rows:
+        if not rows or stopping.told():
             return moved
         last = rows[-1].pk
         moved += results.move_on(rows, now)
@@ -147,6 +163,6 @@ def _in_chunks(step: Callable[[], int]) -> int:
     while (changed := step()) > 0:
         total += changed
         crash_points.passing("after_sweep_chunk")
-        if changed < CHUNK:
+        if changed < CHUNK or stopping.told():
             break
     return total

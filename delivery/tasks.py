@@ -1,10 +1,23 @@
 """Celery entry points: one line of body each. A task may run twice, late or never; the rows say what is due."""
 
+from typing import Any
+
 from celery import shared_task
-from celery.signals import worker_process_shutdown
+from celery.signals import task_success, worker_process_shutdown
 from django.conf import settings
 
-from delivery import challenges, clocks, event_loop, fanout, heartbeats, sending, sweeps
+from delivery import (
+    challenges,
+    clocks,
+    commands,
+    event_loop,
+    fanout,
+    heartbeats,
+    job_control,
+    sending,
+    sweeps,
+    watchdog,
+)
 
 
 @shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
@@ -29,6 +42,18 @@ def fan_out() -> int:
 def expire() -> int:
     """End what nobody acked within its TTL."""
     return sweeps.expire()
+
+
+@shared_task(name="delivery.expire_commands")
+def expire_commands() -> int:
+    """End the commands whose time is over."""
+    return commands.expire()
+
+
+@shared_task(name="delivery.hold_back")
+def hold_back() -> int:
+    """What workers gave back of paused and cancelled jobs follows its job."""
+    return job_control.hold_back()
 
 
 @shared_task(name="delivery.release_lost")
@@ -113,6 +138,15 @@ def rehint_challenges() -> int:
 def forget_challenges() -> int:
     """Delete challenges that ended a day ago."""
     return challenges.forget()
+
+
+@task_success.connect
+def note_it(sender: Any, result: int, **_: object) -> None:
+    """A sweep ran, whatever it found; rows of a queue were taken."""
+    if sender.name in settings.CELERY_BEAT_SCHEDULE:
+        watchdog.note(sender.name)
+    elif result:
+        watchdog.note(sender.request.delivery_info["routing_key"])
 
 
 @worker_process_shutdown.connect

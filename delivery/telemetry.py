@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import transaction
 
-from delivery.models import Device, TelemetryLog
+from delivery.models import Device, TelemetryBatch, TelemetryLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +26,12 @@ class Saved:
     count: int
 
 
-def save(
-    entries: Sequence[Entry], *, device: Device | None, person: User | None, batch_id: str | None, now: datetime
-) -> Saved:
+def save(entries: Sequence[Entry], *, sender: str, device: Device | None, batch_id: str | None, now: datetime) -> Saved:
     """Store one batch. A `batch_id` that its sender used before stores nothing and tells what it stored then."""
+    chosen = batch_id or uuid.uuid4().hex
     with transaction.atomic():
-        if batch_id is not None:
-            _one_at_a_time(device, person)
-            earlier = TelemetryLog.objects.filter(device=device, batch_id=batch_id).count()
-            if earlier:
-                return Saved(batch_id, earlier)
-        chosen = batch_id or uuid.uuid4().hex
+        if batch_id is not None and not TelemetryBatch.objects.begin(sender, batch_id, len(entries), now):
+            return Saved(batch_id, TelemetryBatch.objects.get(sender=sender, batch_id=batch_id).saved_count)
         TelemetryLog.objects.bulk_create(
             TelemetryLog(
                 device=device,
@@ -51,11 +45,3 @@ def save(
             for entry in entries
         )
     return Saved(chosen, len(entries))
-
-
-def _one_at_a_time(device: Device | None, person: User | None) -> None:
-    """Hold the sender's own row, so that the same batch sent twice at once is stored once."""
-    if device is not None:
-        Device.objects.select_for_update().filter(pk=device.pk).first()
-    elif person is not None:
-        User.objects.select_for_update().filter(pk=person.pk).first()

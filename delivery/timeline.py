@@ -43,7 +43,7 @@ def of(message: PushNotificationLog) -> list[Event]:
         "expired": message.expired_at,
     }
     events += [
-        Event(at, what, message.provider if what == "sent" else "") for what, at in moments.items() if at is not None
+        Event(at, what, message.taken_by if what == "sent" else "") for what, at in moments.items() if at is not None
     ]
     events.sort(key=lambda event: event.at)
     if message.status in (Status.FAILED, Status.CANCELLED, Status.SKIPPED):

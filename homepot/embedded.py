@@ -165,7 +165,8 @@ def private_sockets() -> Iterator[Path]:
 
 def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> dict[str, str]:
     """Everything that the children are told; nothing is read from a file but secrets."""
-    for name in ("log", "redis", "mqtt"):
+    shutil.rmtree(VAR / "metrics", ignore_errors=True)  # what processes of a run before had counted
+    for name in ("log", "redis", "mqtt", "metrics"):
         (VAR / name).mkdir(exist_ok=True)
     for name in KEYS:
         if not (VAR / name).exists():
@@ -186,6 +187,7 @@ def environment(host: str, port: int, sites: int, fleet: int, sockets: Path) -> 
         supervision.RUN: str(VAR),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
+        "PROMETHEUS_MULTIPROC_DIR": str(VAR / "metrics"),
         "DJANGO_SETTINGS_MODULE": "homepot.settings",
         "DEBUG": "1",
         "ALLOW_SIMULATION": "1",

@@ -5,18 +5,20 @@ from collections.abc import Callable
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
+from delivery import outage
+
 log = logging.getLogger(__name__)
 RETRY_AFTER_S = 5
 
 
-def database_away() -> JsonResponse:
+def database_away(error: BaseException) -> JsonResponse:
+    log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
     response = _json(503, "The database is away. Try again in a few seconds; nothing was changed.")
     response["Retry-After"] = str(RETRY_AFTER_S)
     return response
@@ -32,9 +34,8 @@ class ClearErrors:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
-        if isinstance(error, OperationalError | InterfaceError):
-            log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
-            return database_away()
+        if outage.is_outage(error):
+            return database_away(error)
         if not _api(request) or isinstance(error, Http404):
             return None
         if isinstance(error, PermissionDenied):

@@ -11,6 +11,8 @@ import structlog
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from homepot import metrics
+
 MASKED_KEYS = re.compile(r"(address|token|api_key|bootstrap_key|secret|password|authorization|cookie)", re.IGNORECASE)
 LONG_SECRET = re.compile(r"(?<=/messenger/devices/)(?!register$).+|[^/]{48,}")
 CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]+(?=@)")
@@ -94,7 +96,7 @@ IDS = ("message_id", "device_id", "job_id")
 
 
 class RequestLog:
-    """One line per request: method, masked path, status, milliseconds. Probes are left out."""
+    """Each request is measured, and has one line: method, masked path, status, milliseconds. Probes have none."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -102,6 +104,8 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.monotonic()
         response = self.get_response(request)
+        took_s = time.monotonic() - started
+        metrics.observe(request, response, took_s)
         if request.path not in ("/livez", "/readyz", "/metrics"):
             log.info(
                 "request",
@@ -109,7 +113,7 @@ class RequestLog:
                 path=mask_path(request.path),
                 **_named(request),
                 status=response.status_code,
-                took_ms=round((time.monotonic() - started) * 1000),
+                took_ms=round(took_s * 1000),
             )
         return response
 

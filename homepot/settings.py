@@ -22,6 +22,7 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 PUBLIC_URL = env.url("PUBLIC_URL", "http://127.0.0.1:8000", schemes=("http", "https")).rstrip("/")
 NUM_PROXIES = env.integer("NUM_PROXIES", 0, maximum=10)
 HTTPS = PUBLIC_URL.startswith("https://")
+WEB_THREADS = env.integer("WEB_THREADS", 8, minimum=4, maximum=100)
 
 INSTALLED_APPS = [
     "homepot.apps.AdminConfig",
@@ -88,6 +89,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
 # --- The record
+STATEMENT_LIMIT_S = env.integer("STATEMENT_LIMIT_S", 30, maximum=86_400)
+LOCK_LIMIT_S = 10
+
+
 def _database() -> dict[str, Any]:
     """PostgreSQL for production, SQLite (WAL, one writer at a time) for the embedded default."""
     address = env.url(
@@ -103,7 +108,15 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
         }
     else:
-        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+        options = config.setdefault("OPTIONS", {})
+        options.update({"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, **options})
+        limits_ms = {
+            "statement_timeout": STATEMENT_LIMIT_S * 1000,
+            "lock_timeout": LOCK_LIMIT_S * 1000,
+            "idle_in_transaction_session_timeout": STATEMENT_LIMIT_S * 1000,
+        }
+        limits = [f"-c {name}={limit_ms}" for name, limit_ms in limits_ms.items()]
+        options["options"] = " ".join([*limits, options.get("options", "")]).strip()
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 0 if pooled else 600
         if pooled:
@@ -135,7 +148,9 @@ CELERY_BROKER_URL = env.url(
 
 # --- Orders and messages
 DEFAULT_TTL_S = env.integer("DEFAULT_TTL_S", 300, minimum=1, maximum=2_419_200)
+COMMAND_TTL_S = env.integer("COMMAND_TTL_S", 86_400, minimum=1, maximum=2_419_200)
 MAX_TTL_S = 2_419_200  # 28 days: the longest that any provider keeps a message
+INTAKE_LIMIT_S = env.number("INTAKE_LIMIT_S", 120.0, minimum=1, maximum=86_400)
 FANOUT_CHUNK = env.integer("FANOUT_CHUNK", 500, minimum=1, maximum=10_000)
 SEND_BATCH = env.integer("SEND_BATCH", 200, minimum=1, maximum=5_000)
 SEND_WINDOW = env.integer("SEND_WINDOW", 100, minimum=1, maximum=1_000)
@@ -152,6 +167,7 @@ SEND_PROCESSES = env.integer("SEND_PROCESSES", 2, minimum=1, maximum=1_000)
 LEASE_S = env.number("LEASE_S", 60.0, minimum=2, maximum=3600)
 if not LEASE_S >= TASK_LIMIT_S + 10 or not TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S:
     env.refuse("LEASE_S", "LEASE_S >= TASK_LIMIT_S + 10 and TASK_LIMIT_S > BATCH_BUDGET_S > SEND_DEADLINE_S must hold")
+STALLED_AFTER_S = env.number("STALLED_AFTER_S", 20.0, minimum=1, maximum=3600)
 CHANNEL_SILENCE_DAYS = env.integer("CHANNEL_SILENCE_DAYS", 90, minimum=1, maximum=3650)
 IDEMPOTENCY_DAYS = 30
 
@@ -194,12 +210,15 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "delivery.beat:Beat"
 CELERY_BEAT_SCHEDULE = {
-    name: {"task": name, "schedule": seconds, "options": {"expires": max(5.0, seconds)}}
+    name: {"task": name, "schedule": seconds}
     for name, seconds in {
         "delivery.rehint": 1.0,
         "delivery.release_lost": 2.0,
         "delivery.expire": 5.0,
+        "delivery.expire_commands": 5.0,
+        "delivery.hold_back": 2.0,
         "delivery.resume_jobs": 2.0,
         "delivery.settle_jobs": 2.0,
         "delivery.judge_overdue": 5.0,
@@ -251,6 +270,13 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "HOMEPOT Delivery",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "AckStatus": "delivery.models.receipt.ReceiptStatus",
+        "CommandStatus": "delivery.models.device_command.CommandStatus",
+        "CommandEnd": ["completed", "failed"],
+        "OwnJobStatus": "delivery.models.device_job.DeviceJobStatus",
+        "OwnJobMove": ["running", "completed", "failed"],
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
@@ -286,6 +312,9 @@ except ValueError as error:
     env.refuse("CRASH_AT", str(error))
 
 # --- Logs: one JSON object a line
+METRICS_FOLDER = env.text("PROMETHEUS_MULTIPROC_DIR")
+if METRICS_FOLDER and not Path(METRICS_FOLDER).is_dir():
+    env.refuse("PROMETHEUS_MULTIPROC_DIR", f"there is no folder {METRICS_FOLDER}. Make it, empty, before each start")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING_CONFIG = None
 logs.configure(LOG_LEVEL)

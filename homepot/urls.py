@@ -4,15 +4,17 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.urls.resolvers import URLPattern, URLResolver
 
+from analytics import metrics
 from homepot import errors, health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("api/v1/analytics/", include("analytics.api.urls")),
     path("api/", include("delivery.api.urls")),
     re_path(r"^api/(?P<rest>.*)$", errors.nowhere),
     path("livez", health.livez),
     path("readyz", health.readyz),
-    path("metrics", health.metrics),
+    path("metrics", metrics.page),
 ]
 
 handler400 = errors.bad_request

@@ -10,9 +10,11 @@ import shutil
 from collections.abc import Iterator
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connections
+from hypothesis import Phase
 
 from tests import servers
 
@@ -40,6 +42,15 @@ os.environ.update(
     DEBUG="0",
 )
 django.setup()
+
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+hypothesis.settings.register_profile(
+    "quick", phases=PHASES, derandomize=True, database=None, deadline=None, max_examples=100, stateful_step_count=40
+)
+hypothesis.settings.register_profile(
+    "long", phases=PHASES, database=None, deadline=None, max_examples=5_000, stateful_step_count=100, print_blob=True
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,11 +3,13 @@
 For tests, injected faults and measurements alike, so nothing here knows pytest or Django.
 """
 
+import ctypes
 import os
 import pwd
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,7 +23,9 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
 STOP_S = 40.0
+PR_SET_PDEATHSIG = 1
 _given_ports: set[int] = set()
+_libc = ctypes.CDLL(None)
 
 
 class ProcessError(Exception):
@@ -161,9 +165,16 @@ def spawn(
             cwd=cwd,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             start_new_session=True,
+            preexec_fn=_end_with_parent,
             **as_user(user),
         )
         return Process(name, popen, log, log_start=file.tell())
+
+
+def _end_with_parent() -> None:
+    """In the child: be told to end when the parent is killed, so that a run that was cut off leaves nothing behind."""
+    if sys.platform == "linux":
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def as_user(user: str | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The private servers themselves: what a crash leaves, and that nothing of them stays behind."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import redis
 from paho.mqtt import MQTTException
 
-from tests.processes import ProcessError, free_port, port_answers, spawn
+from tests.journey.api import wait_until
+from tests.processes import ROOT, ProcessError, free_port, port_answers, spawn
 from tests.servers import Mqtt, Postgres, Redis, Server, postgres_binaries
 
 
@@ -127,3 +129,19 @@ def test_kill_reaches_the_children_of_a_child(tmp_path: Path) -> None:
     parent.kill()
 
     assert not grandchild.is_running()
+
+
+def test_a_run_that_is_killed_leaves_no_child_behind(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, sys, time; from tests.processes import spawn\n"
+        "print(spawn('sleep', ['sleep', '60'], folder=pathlib.Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert run.stdout is not None
+    child = psutil.Process(int(run.stdout.readline()))
+
+    run.kill()
+    run.wait()
+    run.stdout.close()
+
+    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "end of the child", 5)

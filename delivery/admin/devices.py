@@ -5,7 +5,7 @@ from django.db import transaction
 from django.db.models import DateTimeField, QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from delivery import clocks, registration
@@ -24,13 +24,13 @@ class DeviceAdmin(RecordAdmin[Device]):
     search_fields = ("device_id",)
     search_help_text = "Device id, site id, or how the name begins"
     fieldsets = (
-        (None, {"fields": ("device_id", "name", "site", "owner", "segment", "lifecycle", "messages_sent")}),
+        (None, {"fields": ("device_id", "name", "site", "owner", "segment", "lifecycle", "messages_sent", "told")}),
         ("State", {"fields": ("online", "last_heartbeat", "health", "clock", "key")}),
         ("As the device told it", {"fields": ("platform", "device_type", "declared", "permissions", "dna")}),
     )
     readonly_fields = (
-        "device_id", "lifecycle", "messages_sent", "online", "last_heartbeat", "health", "clock", "key", "platform",
-        "device_type", "declared", "permissions", "dna",
+        "device_id", "lifecycle", "messages_sent", "told", "online", "last_heartbeat", "health", "clock", "key",
+        "platform", "device_type", "declared", "permissions", "dna",
     )  # fmt: skip
     raw_id_fields = ("site", "owner")
     inlines = (ChannelInline,)
@@ -101,6 +101,15 @@ class DeviceAdmin(RecordAdmin[Device]):
     def messages_sent(self, device: Device) -> SafeString:
         url = reverse("admin:delivery_pushnotificationlog_changelist")
         return format_html('<a href="{}?device={}">All messages of this device</a>', url, device.device_id)
+
+    @admin.display(description="commands and reports")
+    def told(self, device: Device) -> SafeString:
+        lists = (("commands", "devicecommand"), ("reports", "devicereport"), ("its own jobs", "devicejob"))
+        return format_html_join(
+            " · ",
+            '<a href="{}?q={}">{}</a>',
+            ((reverse(f"admin:delivery_{name}_changelist"), device.device_id, word) for word, name in lists),
+        )
 
     # --- what a technician does --------------------------------------------------------------------------------------
     @admin.action(permissions=["change"], description="Issue a new key (the old one works 24 h more)")

@@ -57,10 +57,13 @@ def zone_of(site: Site | None) -> ZoneInfo | None:
 
 
 def local(at: datetime | None, zone: ZoneInfo | None) -> str:
-    """The same moment on a clock at the site."""
+    """The same moment on a clock at the site; nothing for a device's time at the very edge of the calendar."""
     if at is None or zone is None:
         return NOTHING
-    there = at.astimezone(zone)
+    try:
+        there = at.astimezone(zone)
+    except OverflowError:
+        return NOTHING
     return f"{there:%a %H:%M:%S}.{there.microsecond // 1000:03d} {there.tzname()}"
 
 

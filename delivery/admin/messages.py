@@ -109,7 +109,7 @@ class MessageAdmin(ReadOnlyAdmin[PushNotificationLog]):
 
     @admin.display(description="expires (UTC)")
     def expires(self, push: PushNotificationLog) -> str:
-        return moment(push.expires_at)
+        return "its time stands still: the job is paused" if push.paused else moment(push.expires_at)
 
     @admin.display(description="device")
     def device_page(self, push: PushNotificationLog) -> SafeString:

@@ -8,7 +8,11 @@ from django.utils.safestring import SafeString
 
 from delivery.admin.looks import LOOKS, NOTHING, duration, local, moment, word_of, zone_of
 from delivery.models import DeliveryAttempt, PushNotificationLog
+from delivery.models.channel import PROVIDER_CHOICES
 from delivery.models.push_log import INBOX
+from delivery.outcomes import OutcomeKind
+
+PROVIDER_NAMES = dict(PROVIDER_CHOICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +63,14 @@ def _before_the_device(push: PushNotificationLog) -> Iterator[Step]:
         yield _attempt(attempt)
     if push.sent_at is None:
         return
-    if push.provider == INBOX:
+    if push.taken_by == INBOX:
         yield Step(push.sent_at, "sent", "Fetched by the device from its inbox")
         return
     told = f"its id: {push.provider_message_id}" if push.provider_message_id else ""
-    moved = f"after {push.fallback_from}" if push.fallback_from else ""
-    yield Step(
-        push.sent_at, "sent", f"Accepted by {push.get_provider_display()}", _joined(moved, push_code(push), told)
-    )
+    moved = f"after {push.fallback_from}" if push.fallback_from and not push.accepted_by else ""
+    took = f"took {duration(push.handoff_ms)}" if push.handoff_ms is not None else ""
+    taken_by = PROVIDER_NAMES.get(push.taken_by, push.taken_by)
+    yield Step(push.sent_at, "sent", f"Accepted by {taken_by}", _joined(moved, push_code(push), told, took))
 
 
 def push_code(push: PushNotificationLog) -> str:
@@ -75,6 +79,8 @@ def push_code(push: PushNotificationLog) -> str:
 
 def _attempt(attempt: DeliveryAttempt) -> Step:
     took = f"took {duration(attempt.took_ms)}"
+    if attempt.outcome == OutcomeKind.ACCEPTED.value:
+        return Step(attempt.started_at, "sent", f"Accepted by {attempt.provider} too", _joined(attempt.code, took))
     what = f"Tried on {attempt.provider}: {attempt.outcome.replace('_', ' ')}"
     return Step(attempt.started_at, "failed", what, _joined(attempt.code, attempt.detail, took))
 

@@ -4,6 +4,7 @@ After authentication `request.auth` is a `Caller`, whoever it is. Both kinds of 
 a backend's key is told apart by its prefix `hpk_`, a JWT by its two dots.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,8 @@ WRONG_BEARER = "Wrong or expired bearer token"
 BEARER = re.compile(rb"[A-Za-z0-9._~+/=-]{1,4096}")
 JWT_ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"]
 JWT_LEEWAY_S = 30
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,8 @@ def _person_of_jwt(token: str) -> User:
             leeway=JWT_LEEWAY_S,
             options={"require": ["exp", "sub", "iss"], "verify_aud": False},
         )
-    except jwt.PyJWTError:
+    except jwt.PyJWTError as error:
+        log.info("bearer refused", extra={"why": type(error).__name__})
         raise AuthenticationFailed(WRONG_BEARER) from None
     person = get_user_model().objects.filter(username=str(claims["sub"]), is_active=True).first()
     if person is None:

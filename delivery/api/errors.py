@@ -4,13 +4,15 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError
 from django.http import Http404
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, Throttled, ValidationError
 from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
+
+from delivery import outage
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ def _as_refusal(error: Exception) -> APIException | None:
             return NotFound("Not found")
         case PermissionDenied():
             return Forbidden("Not allowed")
-        case OperationalError() | InterfaceError():
+        case _ if outage.is_outage(error):
             log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
             return Unavailable("The database is away. Try again in a few seconds; nothing was changed.")
         case IntegrityError():

@@ -8,6 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from delivery import clocks
 from delivery.models.device import DEVICE_ID_PATTERN
 
 
@@ -21,9 +22,8 @@ class Moment(serializers.Field[datetime, Any, str, Any]):
         if not isinstance(data, str) or len(data) > 40:
             self.fail("invalid")
         try:
-            moment = datetime.fromisoformat(data)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):
+            return clocks.read(data)
+        except ValueError:
             self.fail("invalid")
 
     def to_representation(self, value: datetime) -> str:

@@ -61,7 +61,7 @@ class MessageView(AnyView):
                 "priority": Priority(message.priority).word,
                 "attempts": message.attempt_count,
                 "created_at": message.created_at.isoformat(),
-                "expires_at": message.expires_at.isoformat(),
+                "expires_at": None if message.paused else message.expires_at.isoformat(),
                 "sent_at": _text(message.sent_at),
                 "received_at": _text(message.received_at),
                 "acked_at": _text(message.acked_at),

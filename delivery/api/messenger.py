@@ -62,10 +62,13 @@ class RegisterView(PersonView):
         given.is_valid(raise_exception=True)
         said = given.validated_data
         new = _registration(said)
-        known = channels.of_person(person).of_address(new.provider, new.address).usable().first()
+        known: Channel | None = None
 
         def attempt(answered: AddressChallenge | None) -> channels.Registered | channels.NotRegistered:
+            nonlocal known
             with transaction.atomic():
+                one_at_a_time(person)
+                known = channels.of_person(person).of_address(new.provider, new.address).usable().first()
                 device = known.device if known is not None else new_device(person)
                 describe(device, platform=said["platform"], name=said.get("device_name") or "")
                 return registered_or_undone(device, new, caller(request).name, answered)
@@ -88,6 +91,11 @@ def _registration(said: dict[str, Any]) -> channels.Registration:
         return channels.Registration(provider, addresses.read(provider, said["device_token"]))
     except addresses.BadAddress as error:
         raise Unprocessable({"device_token": [str(error)]}) from None
+
+
+def one_at_a_time(person: User) -> None:
+    """Until the transaction ends, nobody else makes a device of this person: the same call sent twice makes one."""
+    User.objects.select_for_update().get(pk=person.pk)
 
 
 def new_device(owner: User, device_id: str | None = None) -> Device:

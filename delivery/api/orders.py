@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.http import Http404
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from delivery import jobs
+from delivery import clocks, intake, jobs
 from delivery.api import reach, shapes
 from delivery.api.base import CallerView
 from delivery.api.callers import Caller, caller
@@ -21,6 +20,7 @@ from delivery.api.serializers import (
     SiteJobSerializer,
 )
 from delivery.models import Device, Job
+from delivery.models.push_log_rows import NewRow
 from delivery.priority import Priority
 
 MIB = 1024 * 1024
@@ -40,11 +40,13 @@ class SendingView(CallerView):
     scope_write = "jobs:write"
 
     def handle_exception(self, exc: Exception) -> Response:
-        """What is wrong with an order is a 422 that names the field."""
+        """What is wrong with an order is a 422 that names the field; one that comes at a bad time, a 429."""
         if isinstance(exc, jobs.BadOrder):
             exc = Unprocessable({exc.field_name: [exc.text]})
         elif isinstance(exc, jobs.KeyReused):
             exc = Unprocessable({"Idempotency-Key": [str(exc)]})
+        elif isinstance(exc, intake.Overloaded):
+            exc = Throttled(intake.RETRY_AFTER_S, detail=str(exc))
         return super().handle_exception(exc)
 
     def sites_of(self, request: Request) -> list[str] | None:
@@ -56,6 +58,15 @@ class SendingView(CallerView):
         if not found:
             raise PermissionDenied("Only technicians may send, to the sites that were given to them")
         return found
+
+    def once(self, request: Request) -> jobs.Once | None:
+        """The order's key, where the caller gave it one; it stands for this path and body."""
+        key = idempotency_key(request)
+        return None if key is None else jobs.once(key, [request.path, request.data])
+
+    def accepted_before(self, request: Request, once: jobs.Once | None) -> dict[str, NewRow] | None:
+        """The messages of the same call with the same key, by `device_id`."""
+        return None if once is None else jobs.accepted_before(caller(request).name, once)
 
     def order_for(self, request: Request, devices: Sequence[Device], **fields: Any) -> jobs.Order:
         """An order for these devices alone."""
@@ -120,7 +131,7 @@ class JobView(SendingView):
 
     @extend_schema(responses=shapes.JOB)
     def get(self, request: Request, job_id: str) -> Response:
-        return Response(job_json(_or_404(jobs_in_reach(caller(request)).filter(job_id=job_id).first())))
+        return Response(job_json(job_or_404(caller(request), job_id)))
 
 
 class SiteJobsView(SendingView):
@@ -188,6 +199,11 @@ def jobs_in_reach(who: Caller) -> Any:
     return Job.objects.filter(ordered_by=who.name)
 
 
+def job_or_404(who: Caller, job_id: str) -> Job:
+    found: Job = _or_404(jobs_in_reach(who).filter(job_id=job_id).first())
+    return found
+
+
 def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
     """`counts`: where the cached ones will not do."""
     counts = counts or jobs.progress(job)
@@ -201,12 +217,13 @@ def job_json(job: Job, counts: dict[str, int] | None = None) -> dict[str, Any]:
         "created_at": job.created_at.isoformat(),
         "completed_at": job.completed_at.isoformat() if job.completed_at else None,
         "fanned_out": job.fanned_out_at is not None,
+        "retry_of": job.retry_of_id,
         "progress": counts,
     }
 
 
 def now_text() -> str:
-    return timezone.now().isoformat()
+    return clocks.db_now().isoformat()
 
 
 def _or_404(found: Any) -> Any:

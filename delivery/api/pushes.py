@@ -12,7 +12,7 @@ from delivery.addresses import provider_names, spelling
 from delivery.api import reach, shapes
 from delivery.api.callers import caller
 from delivery.api.errors import Unprocessable
-from delivery.api.orders import MIB, SendingView, content, now_text
+from delivery.api.orders import IDEMPOTENCY, MIB, SendingView, content, now_text
 from delivery.api.serializers import AgentPushSerializer, BulkSerializer, SendSerializer
 from delivery.models import Channel
 from delivery.priority import Priority
@@ -22,11 +22,15 @@ from delivery.providers import canonical_name
 class SendView(SendingView):
     """`POST /push/send`: one message for one registered address or device; accepted means committed."""
 
-    @extend_schema(request=SendSerializer, responses=shapes.SENT)
+    @extend_schema(request=SendSerializer, responses=shapes.SENT, parameters=[IDEMPOTENCY])
     def post(self, request: Request) -> Response:
         body = SendSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
+        once = self.once(request)
+        if before := self.accepted_before(request, once):
+            [message] = before.values()
+            return Response(_sent(str(message.message_id), asked.get("platform") or message.provider))
         channel: Channel | None = None
         if "device_id" in asked:
             device = self.device_or_404(request, asked["device_id"])
@@ -43,7 +47,7 @@ class SendView(SendingView):
             priority=Priority.of(asked["priority"]),
             ttl_s=asked["ttl"],
         )
-        messages = jobs.accept_at_once(order, [device], {device.pk: channel.pk} if channel else None)
+        messages = jobs.accept_at_once(order, [device], {device.pk: channel.pk} if channel else None, once=once)
         message = messages[device.device_id]
         return Response(_sent(str(message.message_id), asked.get("platform") or message.provider))
 
@@ -69,16 +73,17 @@ class SendBulkView(SendView):
     max_body_bytes = MIB
     max_keys = 20_000
 
-    @extend_schema(request=BulkSerializer, responses=shapes.SENT_MANY)
+    @extend_schema(request=BulkSerializer, responses=shapes.SENT_MANY, parameters=[IDEMPOTENCY])
     def post(self, request: Request) -> Response:
         body = BulkSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
         addresses: list[str] = asked["device_tokens"]
+        once = self.once(request)
+        messages = self.accepted_before(request, once) or {}
         channels = self.channels(request, asked["platform"], addresses)
         devices = {channel.device.pk: channel.device for channel in channels.values()}
-        messages = {}
-        if devices:
+        if devices and not messages:
             order = self.order_for(
                 request,
                 list(devices.values()),
@@ -88,16 +93,16 @@ class SendBulkView(SendView):
                 ttl_s=asked["ttl"],
             )
             messages = jobs.accept_at_once(
-                order, list(devices.values()), {channel.device.pk: channel.pk for channel in channels.values()}
+                order, list(devices.values()), {each.device.pk: each.pk for each in channels.values()}, once=once
             )
         results: list[dict[str, Any]] = []
         for index, address in enumerate(addresses):
             channel = channels.get(address)
-            if channel is None:
+            message = messages.get(channel.device.device_id) if channel is not None else None
+            if message is None:
                 results.append({"index": index, "success": False, "code": "unknown_address"})
             else:
-                message_id = str(messages[channel.device.device_id].message_id)
-                results.append({"index": index, "success": True, "message_id": message_id})
+                results.append({"index": index, "success": True, "message_id": str(message.message_id)})
         accepted = sum(result["success"] for result in results)
         return Response(
             {
@@ -116,11 +121,12 @@ class SendBulkView(SendView):
 class AgentPushView(SendingView):
     """`POST /agents/{device_id}/push`: a technician's message for one device."""
 
-    @extend_schema(request=AgentPushSerializer, responses=shapes.AGENT_PUSH)
+    @extend_schema(request=AgentPushSerializer, responses=shapes.AGENT_PUSH, parameters=[IDEMPOTENCY])
     def post(self, request: Request, device_id: str) -> Response:
         body = AgentPushSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
+        once = self.once(request)
         device = self.device_or_404(request, device_id)
         shown = {"title": asked["title"], "body": asked["body"] or asked["message"], "data": asked["data"]}
         order = self.order_for(
@@ -130,7 +136,8 @@ class AgentPushView(SendingView):
             payload=content(shown),
             priority=Priority.of(asked["priority"]),
         )
-        message_id = str(jobs.accept_at_once(order, [device])[device.device_id].message_id)
+        messages = self.accepted_before(request, once) or jobs.accept_at_once(order, [device], once=once)
+        message_id = str(messages[device.device_id].message_id)
         said = f"Push notification sent to {device.device_id}"
         return Response(
             {

@@ -12,7 +12,7 @@ from delivery.models import Device, PushNotificationLog, Site
 
 def sites(caller: Caller) -> QuerySet[Site]:
     everything = Site.objects.all()
-    if _reaches_all(caller):
+    if reaches_all(caller):
         return everything
     return everything.filter(technicians=caller.person) if caller.person is not None else everything.none()
 
@@ -20,13 +20,13 @@ def sites(caller: Caller) -> QuerySet[Site]:
 def managed_devices(caller: Caller) -> QuerySet[Device]:
     """Devices that the caller may send to, and register channels for."""
     everything = Device.objects.all()
-    return everything if _reaches_all(caller) else everything.filter(site__in=sites(caller).values("site_id"))
+    return everything if reaches_all(caller) else everything.filter(site__in=sites(caller).values("site_id"))
 
 
 def devices(caller: Caller) -> QuerySet[Device]:
     """Devices that the caller may see."""
     everything = Device.objects.all()
-    if _reaches_all(caller):
+    if reaches_all(caller):
         return everything
     if caller.person is not None:
         return everything.filter(Q(site__in=sites(caller).values("site_id")) | Q(owner=caller.person))
@@ -35,8 +35,8 @@ def devices(caller: Caller) -> QuerySet[Device]:
 
 def messages(caller: Caller) -> QuerySet[PushNotificationLog]:
     everything = PushNotificationLog.objects.all()
-    return everything if _reaches_all(caller) else everything.filter(device__in=devices(caller).values("device_id"))
+    return everything if reaches_all(caller) else everything.filter(device__in=devices(caller).values("device_id"))
 
 
-def _reaches_all(caller: Caller) -> bool:
+def reaches_all(caller: Caller) -> bool:
     return caller.backend is not None or (caller.person is not None and caller.person.is_superuser)

@@ -27,6 +27,7 @@ JOB_FIELDS = {
     "created_at": moment(),
     "completed_at": moment(),
     "fanned_out": serializers.BooleanField(help_text="Whether `targeted` is final."),
+    "retry_of": maybe(),
     "progress": shape("Progress", **{part: count() for part in PROGRESS_PARTS}),
 }
 JOB = shape("Job", **JOB_FIELDS)

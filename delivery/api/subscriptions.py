@@ -15,7 +15,7 @@ from delivery.api.base import AnyView, ApiView
 from delivery.api.callers import Bearer, Caller, DeviceKey, SessionByOrigin, caller
 from delivery.api.errors import BadRequest, Unavailable
 from delivery.api.fields import DeviceIdField, LineField, SmallJson, iso
-from delivery.api.messenger import describe, new_device, registered_or_undone
+from delivery.api.messenger import describe, new_device, one_at_a_time, registered_or_undone
 from delivery.api.possession import PossessionSerializer
 from delivery.models import AddressChallenge, Device
 from delivery.providers import canonical_name, get_push_provider
@@ -95,6 +95,7 @@ def _device(who: Caller, said: dict[str, Any], new: channels.Registration) -> De
         raise PermissionDenied("For devices and persons only")
     if said.get("user_id") is not None and str(said["user_id"]) not in (str(who.person.pk), who.person.username):
         raise PermissionDenied("The body names another person")
+    one_at_a_time(who.person)
     if named is None:
         known = channels.of_person(who.person).of_address(new.provider, new.address).first()
         return known.device if known is not None else _described(new_device(who.person), said)

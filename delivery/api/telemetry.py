@@ -19,6 +19,7 @@ from delivery.telemetry import Entry
 BATCH_BODY_BYTES = 256 * 1024
 BATCH_KEYS = 10_000
 MAX_BATCH_ID_CHARS = 64
+BATCH_ID = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
 
 
 def _percent() -> Number:
@@ -37,13 +38,17 @@ class MetricsSerializer(serializers.Serializer[Any]):
 
 
 class TelemetryView(DeviceView):
-    """`POST /api/v1/agent/telemetry`: one measurement, or a list of them."""
+    """`POST /api/v1/agent/telemetry`: one measurement, or a list of them.
+
+    The same `Idempotency-Key` again stores nothing and answers the same.
+    """
 
     max_body_bytes = BATCH_BODY_BYTES
     max_keys = BATCH_KEYS
 
     @extend_schema(
         request=MetricsSerializer(many=True),
+        parameters=[BATCH_ID],
         responses=answers.enveloped("Telemetry", device_id=answers.text(), saved_count=answers.count()),
     )
     def post(self, request: Request) -> Response:
@@ -57,9 +62,9 @@ class TelemetryView(DeviceView):
             unless_own(device, metrics["device_id"])
         saved = telemetry.save(
             [_metrics_entry(metrics) for metrics in given.validated_data],
+            sender=caller(request).name,
             device=device,
-            person=None,
-            batch_id=None,
+            batch_id=_batch_id(request),
             now=clocks.db_now(),
         )
         return Response(
@@ -95,7 +100,7 @@ class FlushView(AnyView):
 
     @extend_schema(
         request=LineSerializer(many=True),
-        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        parameters=[BATCH_ID],
         responses=answers.shape("Flush", batch_id=answers.text(), saved_count=answers.count()),
     )
     def post(self, request: Request) -> Response:
@@ -106,8 +111,8 @@ class FlushView(AnyView):
         who = caller(request)
         saved = telemetry.save(
             [_line_entry(line) for line in given.validated_data],
+            sender=who.name,
             device=who.device,
-            person=who.person,
             batch_id=_batch_id(request),
             now=clocks.db_now(),
         )

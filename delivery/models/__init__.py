@@ -8,12 +8,16 @@ from delivery.models.audit import AuditLog
 from delivery.models.channel import Channel
 from delivery.models.connectivity import Connectivity
 from delivery.models.device import Device
+from delivery.models.device_command import DeviceCommand
+from delivery.models.device_job import DeviceJob
+from delivery.models.device_report import DeviceReport
 from delivery.models.job import Job
+from delivery.models.last_run import LastRun
 from delivery.models.provider_state import ProviderState
 from delivery.models.push_log import PushNotificationLog, Status
 from delivery.models.receipt import Receipt
 from delivery.models.site import Site
-from delivery.models.telemetry import TelemetryLog
+from delivery.models.telemetry import TelemetryBatch, TelemetryLog
 
 __all__ = [
     "AddressChallenge",
@@ -24,11 +28,16 @@ __all__ = [
     "Connectivity",
     "DeliveryAttempt",
     "Device",
+    "DeviceCommand",
+    "DeviceJob",
+    "DeviceReport",
     "Job",
+    "LastRun",
     "ProviderState",
     "PushNotificationLog",
     "Receipt",
     "Site",
     "Status",
+    "TelemetryBatch",
     "TelemetryLog",
 ]

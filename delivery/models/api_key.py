@@ -6,7 +6,7 @@ from django.db import models
 
 from delivery.models.keys import key_hash, new_key
 
-SCOPES = ("jobs:write", "jobs:read", "messages:read", "devices:read", "devices:write")
+SCOPES = ("jobs:write", "jobs:read", "messages:read", "devices:read", "devices:write", "analytics:read")
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

@@ -1,4 +1,4 @@
-"""An attempt that was not simply accepted. (What an accepted one led to stands in the log row itself.)"""
+"""An attempt that was not simply accepted. (What the first accepted one led to stands in the log row itself.)"""
 
 from django.db import models
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, Self
 
 from django.db import models
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 
 from delivery.models import setwise
 from delivery.models.device import Device
@@ -100,10 +100,16 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
             state=ChannelState.ACTIVE, disabled_by="", disabled_code="", disabled_at=None
         )
 
-    def archive_silent(self, before: datetime) -> int:
-        """Active -> archived where nothing was accepted since `before`; one never used counts from its registration."""
-        silent = self.usable().annotate(heard=Coalesce("last_used_at", "registered_at")).filter(heard__lt=before)
-        return self.filter(id__in=silent.values("id"), state=ChannelState.ACTIVE).update(state=ChannelState.ARCHIVED)
+    def silent_since(self, moment: datetime) -> Self:
+        """Nothing was accepted since then; one never used counts from its registration."""
+        return self.alias(heard=Coalesce("last_used_at", "registered_at")).filter(heard__lt=moment)
+
+    def archive_silent(self, before: datetime, *, now: datetime) -> int:
+        """Active -> archived where nothing was accepted since `before`."""
+        silent = self.usable().silent_since(before)
+        return self.filter(id__in=silent.values("id"), state=ChannelState.ACTIVE).update(
+            state=ChannelState.ARCHIVED, disabled_by="sweep", disabled_code="silent", disabled_at=now
+        )
 
 
 class Channel(models.Model):
@@ -115,7 +121,8 @@ class Channel(models.Model):
     rank = models.PositiveSmallIntegerField(default=0, help_text="0 is the primary, 1 and up are fallbacks.")
     environment = models.CharField(max_length=20, blank=True, help_text="APNs: production or sandbox.")
     state = models.CharField(max_length=10, choices=ChannelState, default=ChannelState.ACTIVE)
-    registered_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now(), help_text="When this address was registered first.")
+    registered_at = models.DateTimeField(help_text="When it was registered last.")
     last_used_at = models.DateTimeField(
         null=True, blank=True, help_text="Last time that a provider accepted a message."
     )

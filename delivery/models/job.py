@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from django.db import models
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 
 from delivery.priority import Priority
@@ -21,6 +22,20 @@ class JobStatus(models.TextChoices):
 
 def new_job_id() -> str:
     return f"job-{secrets.token_hex(8)}"
+
+
+PAUSED_UNTIL = datetime(9999, 1, 1, tzinfo=UTC)
+"""Where the clock of a paused job stands: infinity, for databases and programs that have none."""
+
+
+def parked(moment: models.F | Coalesce, now: datetime) -> CombinedExpression:
+    """A column's moment, as far behind PAUSED_UNTIL as it is behind `now`: what was left of a wait stays left."""
+    return moment + (PAUSED_UNTIL - now)
+
+
+def unparked(moment: models.F | Coalesce, now: datetime) -> CombinedExpression:
+    """The way back: as far behind `now` as it was behind PAUSED_UNTIL."""
+    return moment - (PAUSED_UNTIL - now)
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -69,6 +84,31 @@ class JobQuerySet(models.QuerySet["Job"]):
             )
         )
 
+    # --- what people do to it
+    def pause(self, job_id: str, now: datetime) -> int:
+        """Queued or running -> paused. Its clock stands still: see `parked`."""
+        return self.filter(job_id=job_id, status__in=[JobStatus.QUEUED, JobStatus.RUNNING]).update(
+            status=JobStatus.PAUSED, lives_from=parked(Coalesce("lives_from", "created_at"), now)
+        )
+
+    def resume(self, job_id: str, now: datetime) -> int:
+        """Paused -> running, or queued where none of its rows is written. Its clock goes on, and its count is open."""
+        return self.filter(job_id=job_id, status=JobStatus.PAUSED).update(
+            status=models.Case(
+                models.When(cursor=0, fanned_out_at=None, then=models.Value(JobStatus.QUEUED)),
+                default=models.Value(JobStatus.RUNNING),
+            ),
+            lives_from=unparked(models.F("lives_from"), now),
+            frozen_progress=None,
+            completed_at=None,
+        )
+
+    def cancel(self, job_id: str, now: datetime) -> int:
+        """Queued, running or paused -> cancelled. No further rows are written."""
+        return self.filter(job_id=job_id, status__in=[JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED]).update(
+            status=JobStatus.CANCELLED, fanned_out_at=Coalesce("fanned_out_at", now)
+        )
+
     def thaw(self, job_ids: list[str]) -> int:
         """A message that had ended arrived: the count is taken again. Waits for whoever is freezing it this moment."""
         return self.filter(job_id__in=job_ids).update(frozen_progress=None)
@@ -87,12 +127,25 @@ class Job(models.Model):
     collapse_key = models.CharField(max_length=64, blank=True)
     status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
     created_at = models.DateTimeField()
+    lives_from = models.DateTimeField(
+        null=True, blank=True, help_text="From when its TTL counts; null: from created_at. A pause moves it on."
+    )
     fanned_out_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     cursor = models.BigIntegerField(default=0, help_text="The highest device row that has its message.")
     last_device = models.BigIntegerField(help_text="The highest device row at order time; later devices are not in it.")
     frozen_progress = models.JSONField(null=True, blank=True, editable=False)
     ordered_by = models.CharField(max_length=150, help_text="person:name, key:name or device:id")
+    retry_of = models.OneToOneField(
+        "self",
+        to_field="job_id",
+        db_column="retry_of",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="retry",
+        help_text="The job whose failed and expired devices this one is for.",
+    )
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True, editable=False)
 
@@ -111,6 +164,7 @@ class Job(models.Model):
                 condition=models.Q(fanned_out_at__isnull=False, frozen_progress__isnull=True),
                 name="job_to_settle_idx",
             ),
+            models.Index(fields=["id"], condition=models.Q(status="paused"), name="job_paused_idx"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["ordered_by", "idempotency_key"], name="job_once_per_idempotency_key")
@@ -118,3 +172,8 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.job_id
+
+    @property
+    def expires_at(self) -> datetime:
+        """Until when its messages are worth delivering."""
+        return (self.lives_from or self.created_at) + timedelta(seconds=self.ttl_s)

@@ -3,21 +3,17 @@
 The row is the truth about its message; brokers carry hints. Its verbs: push_log_verbs.py.
 """
 
-from datetime import UTC, datetime
-
 from django.db import models
 
 from delivery.models.channel import PROVIDER_CHOICES, Channel
 from delivery.models.device import Device
-from delivery.models.job import Job
+from delivery.models.job import PAUSED_UNTIL, Job
 from delivery.models.keys import new_message_id
 from delivery.models.push_log_verbs import PushNotificationLogQuerySet
 from delivery.models.site import Site
 from delivery.priority import Priority
 
 INBOX = "inbox"
-PAUSED_UNTIL = datetime(9999, 1, 1, tzinfo=UTC)
-"""`next_attempt_at` of a row whose job is paused."""
 
 
 class Status(models.TextChoices):
@@ -62,7 +58,15 @@ class PushNotificationLog(models.Model):
     )
     lost_claims = models.PositiveSmallIntegerField(db_default=0, help_text="How many holders died with this row alone.")
     attempt_count = models.PositiveSmallIntegerField(db_default=0, help_text="Attempts on the present channel.")
-    sent_at = models.DateTimeField(null=True, help_text="Start of the attempt that was accepted.")
+    sent_at = models.DateTimeField(
+        null=True, help_text="Start of the attempt that was accepted, of the first of several."
+    )
+    handoff_ms = models.PositiveIntegerField(null=True, help_text="How long the provider took to accept it.")
+    accepted_by = models.CharField(
+        max_length=20,
+        db_default="",
+        help_text="Whom sent_at tells of, once a hedge has moved it on; before, that is `provider`.",
+    )
     hedge_at = models.DateTimeField(null=True, help_text="Without an ack it then goes out on the next channel too.")
     expires_at = models.DateTimeField()
     expired_at = models.DateTimeField(null=True)
@@ -112,6 +116,16 @@ class PushNotificationLog(models.Model):
 
     def __str__(self) -> str:
         return str(self.message_id)
+
+    @property
+    def paused(self) -> bool:
+        """Its job is paused: neither its wait nor its life runs on."""
+        return self.expires_at >= PAUSED_UNTIL
+
+    @property
+    def taken_by(self) -> str:
+        """Who accepted it, the first of several; empty while nobody has."""
+        return (self.accepted_by or self.provider) if self.sent_at is not None else ""
 
     @property
     def late(self) -> bool:

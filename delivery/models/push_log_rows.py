@@ -57,6 +57,8 @@ class Sent:
     code: str
     hedge_at: datetime | None = None
     """When it goes out on the next channel too, unless it was acked by then."""
+    handoff_ms: int | None = None
+    """From `sent_at` to the provider's answer."""
 
 
 @dataclass(frozen=True, slots=True)

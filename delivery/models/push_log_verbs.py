@@ -3,15 +3,18 @@
 Whoever finds its guard no longer true changes 0 rows: the row count says who won. `now` is always the database's time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from delivery.models import setwise
+from delivery.models.job import PAUSED_UNTIL, parked, unparked
 from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
+from delivery.priority import Priority
 
 if TYPE_CHECKING:
     from delivery.models.push_log import PushNotificationLog  # noqa: F401  (the queryset's type argument)
@@ -21,6 +24,15 @@ SKEW_MS = 2_000
 """How far a corrected device time may lie outside [sent_at, now] before it is called skewed."""
 POISON_AFTER = 3
 """Holders that may die with a row that they hold alone, before the row is called poison."""
+
+
+_AS_FIRST_ACCEPTED: dict[str, Any] = {
+    "status": "sent",
+    "provider": models.Case(models.When(accepted_by="", then=models.F("provider")), default=models.F("accepted_by")),
+    "accepted_by": "",
+    "fallback_from": "",
+}
+"""A hedged row whose further channels took nothing."""
 
 
 class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
@@ -47,8 +59,42 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [(provider, credential)] = behind
             found.append((provider, credential))
 
+    def held(self, ids: Sequence[int], token: UUID) -> set[int]:
+        """Those of these rows that this claim still holds, whatever has become of them."""
+        return set(self.filter(pk__in=ids, claim_token=token).values_list("pk", flat=True))
+
+    def oldest_due(
+        self, now: datetime, credentials: Iterable[tuple[str, str]], up_to: Priority = Priority.LOW
+    ) -> dict[tuple[str, str], datetime]:
+        """Since when the first due row of each (provider, credential) waits to be claimed; only where one does.
+
+        `up_to` leaves out what is less urgent. A row that is to be claimed alone is left out: those go one at a time.
+        """
+        pairs, params = setwise.rows({"provider": "text", "credential": "text"}, sorted(credentials))
+        levels = " UNION ALL ".join(f"SELECT {int(each)} AS priority" for each in Priority if each <= up_to)
+        found = setwise.fetch(
+            f"""
+            SELECT provider, credential, min(due_at) FROM (
+                SELECT r.provider, r.credential, (
+                    SELECT m.next_attempt_at FROM {LOG} AS m
+                    WHERE m.status = 'pending' AND m.provider = r.provider AND m.credential = r.credential
+                      AND m.priority = level.priority AND m.next_attempt_at <= %s AND m.expires_at > %s
+                      AND m.claim_token IS NULL AND NOT m.claim_alone
+                    ORDER BY m.next_attempt_at LIMIT 1) AS due_at
+                FROM {pairs} CROSS JOIN ({levels}) AS level) AS heads
+            WHERE due_at IS NOT NULL GROUP BY provider, credential
+            """,
+            [now, now, *params],
+            ["text", "text", "timestamptz"],
+        )
+        return {(provider, credential): due_at for provider, credential, due_at in found}
+
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
+
+    def missed(self, job_id: str) -> Self:
+        """What a job did not get to its devices."""
+        return self.filter(job_id=job_id, status__in=["failed", "expired"])
 
     # --- birth
     def insert_rows(
@@ -144,7 +190,10 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
 
     # --- what the holder found out
     def mark_sent(self, sent: Sequence[Sent], *, token: UUID) -> int:
-        """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only."""
+        """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only.
+
+        What a hedged row's first provider accepted stays written down; whoever writes keeps the second as an attempt.
+        """
         table, params = setwise.rows(
             {
                 "id": "bigint",
@@ -152,18 +201,23 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 "provider_message_id": "text",
                 "code": "text",
                 "hedge_at": "timestamptz",
+                "handoff_ms": "bigint",
             },
-            [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100], s.hedge_at) for s in sent],
+            [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100], s.hedge_at, s.handoff_ms) for s in sent],
         )
-        latency = f"({setwise.ms_between('m.received_at', 'r.sent_at')} + COALESCE(m.clock_offset_ms, 0))"
+        first = "m.sent_at IS NULL"
+        sent_at = "COALESCE(m.sent_at, r.sent_at)"
+        latency = f"({setwise.ms_between('m.received_at', sent_at)} + COALESCE(m.clock_offset_ms, 0))"
         return setwise.execute(
             f"""
             UPDATE {LOG} AS m SET
                 status = CASE WHEN m.status = 'pending' THEN 'sent' ELSE m.status END,
                 error_code = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_code END,
                 error_message = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_message END,
-                sent_at = r.sent_at, accepted_code = r.code, hedge_at = r.hedge_at,
-                provider_message_id = r.provider_message_id,
+                sent_at = {sent_at}, hedge_at = r.hedge_at,
+                handoff_ms = CASE WHEN {first} THEN r.handoff_ms ELSE m.handoff_ms END,
+                accepted_code = CASE WHEN {first} THEN r.code ELSE m.accepted_code END,
+                provider_message_id = CASE WHEN {first} THEN r.provider_message_id ELSE m.provider_message_id END,
                 clock_skewed = (m.clock_skewed OR COALESCE({latency} < -{SKEW_MS}, false)),
                 latency_ms = CASE WHEN m.received_at IS NULL OR m.clock_skewed OR {latency} < -{SKEW_MS} THEN NULL
                                   WHEN {latency} < 0 THEN 0 ELSE {latency} END,
@@ -186,7 +240,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
 
     def hedge(self, again: Sequence[Again]) -> int:
         """Sent -> pending on the next channel, because no ack came in time; what was accepted stays written down."""
-        return self._due_again(again, "m.hedge_at IS NOT NULL", [], status="sent")
+        keep = ", accepted_by = CASE WHEN m.accepted_by = '' THEN m.provider ELSE m.accepted_by END"
+        return self._due_again(again, "m.hedge_at IS NOT NULL", [], status="sent", also=keep)
 
     def unhedge(self, ids: Sequence[int]) -> int:
         """There is no other channel to send on."""
@@ -195,17 +250,16 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
     def mark_still_sent(self, ids: Sequence[int], *, token: UUID) -> int:
         """Held pending -> sent: no further channel took what an earlier one had accepted."""
         return self.filter(pk__in=ids, claim_token=token, status="pending").update(
-            status="sent",
-            provider=models.Case(
-                models.When(fallback_from="", then=models.F("provider")), default=models.F("fallback_from")
-            ),
+            **_AS_FIRST_ACCEPTED,
             next_attempt_at=None,
             claim_token=None,
             claimed_until=None,
             claim_alone=False,
         )
 
-    def _due_again(self, again: Sequence[Again], guard: str, params: list[Any], status: str = "pending") -> int:
+    def _due_again(
+        self, again: Sequence[Again], guard: str, params: list[Any], status: str = "pending", also: str = ""
+    ) -> int:
         table, values = setwise.rows(
             {
                 "id": "bigint", "provider": "text", "credential": "text", "channel_id": "bigint",
@@ -226,7 +280,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 fallback_from = CASE WHEN r.fallback_from = '' THEN m.fallback_from ELSE r.fallback_from END,
                 error_code = r.code, error_message = r.detail,
                 status = 'pending', hedge_at = NULL, claim_token = NULL, claimed_until = NULL,
-                claim_alone = (m.claim_alone AND m.claim_token IS NULL)
+                claim_alone = (m.claim_alone AND m.claim_token IS NULL){also}
             FROM {table} WHERE m.id = r.id AND m.status = '{status}' AND {guard}
             """,
             [*values, *params],
@@ -267,8 +321,9 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         first = "m.received_at IS NULL"
         offset = "(CASE WHEN r.by_device_clock THEN COALESCE(d.clock_offset_ms, 0) ELSE 0 END)"
         latency = f"({setwise.ms_between('r.received_at', 'm.sent_at')} + {offset})"
+        # SQLite cannot count up to the last millisecond of the year 9999
         ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
-        skewed = f"({ahead} OR COALESCE({latency} < -{SKEW_MS}, false))"
+        skewed = f"(COALESCE({ahead}, true) OR COALESCE({latency} < -{SKEW_MS}, false))"
         return [
             (message_id, job_id, expired_at is not None or error_code != "")
             for message_id, job_id, expired_at, error_code in setwise.fetch(
@@ -319,8 +374,14 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         return [(message_id, job_id) for message_id, job_id in changed]
 
     def hand_out(self, device_id: str, ids: Sequence[int], now: datetime) -> int:
-        """Pending and unclaimed -> sent, because the device fetched it from its inbox."""
-        return self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None).update(
+        """Pending and unclaimed -> sent, because the device fetched it from its inbox. Not while its job is paused.
+
+        What a provider accepted before (it waits for a hedge) stays that provider's.
+        """
+        fetched = self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None)
+        waiting = fetched.filter(expires_at__lt=PAUSED_UNTIL)
+        hedged = waiting.filter(sent_at__isnull=False).update(**_AS_FIRST_ACCEPTED, next_attempt_at=None)
+        return hedged + waiting.filter(sent_at=None).update(
             status="sent",
             sent_at=now,
             next_attempt_at=None,
@@ -365,6 +426,23 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             WHERE id IN (SELECT id FROM lost)
             """,
             [now, limit, now],
+        )
+
+    def park(self, job_id: str, *, now: datetime) -> int:
+        """Pending and unclaimed: neither due nor running out from now on. A held row is left to its holder."""
+        unclaimed = self.filter(job_id=job_id, status="pending", claim_token=None)
+        return unclaimed.filter(expires_at__gt=now, expires_at__lt=PAUSED_UNTIL).update(
+            next_attempt_at=Coalesce(parked(models.F("next_attempt_at"), now), PAUSED_UNTIL),
+            expires_at=parked(models.F("expires_at"), now),
+        )
+
+    def unpark(self, job_id: str, *, now: datetime) -> int:
+        """What was left of each wait and life when the job was paused is left of it now."""
+        return self.filter(job_id=job_id, expires_at__gte=PAUSED_UNTIL).update(
+            next_attempt_at=models.Case(
+                models.When(provider="inbox", then=None), default=unparked(models.F("next_attempt_at"), now)
+            ),
+            expires_at=unparked(models.F("expires_at"), now),
         )
 
     def cancel(self, job_id: str, *, now: datetime, code: str) -> int:

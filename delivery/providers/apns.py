@@ -19,6 +19,7 @@ from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.apns_message import headers, payload
 from delivery.providers.apns_token import ProviderToken, read_key
 from delivery.providers.base import ConfigError, Message, Provider
+from delivery.providers.clock import utc_now
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
 
 PRODUCTION_URL = "https://api.push.apple.com"
@@ -87,10 +88,6 @@ _REQUIRED = {
     "team_id": "set APNS_TEAM_ID to the 10 characters of the team (developer.apple.com, Membership)",
     "topic": "set APNS_TOPIC to the app's bundle id",
 }
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Apns(Provider):

@@ -11,12 +11,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.base import ConfigError, Message, Provider
 from delivery.providers.blame import Blame
+from delivery.providers.clock import utc_now
 from delivery.providers.fcm_message import body, encoded, limited_text
 from delivery.providers.fcm_token import AccessToken, ServiceAccount
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
@@ -64,10 +65,6 @@ MIN_WAITS_S = {OutcomeKind.RETRY: 10.0, OutcomeKind.THROTTLED: 60.0}
 _ADDRESS = re.compile(r"[\x21-\x7e]{1,4096}")
 _PROJECT_ID = re.compile(r"[a-z0-9][a-z0-9.:-]{0,127}")
 _CODE = re.compile(r"[A-Z_]{1,64}")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Fcm(Provider):

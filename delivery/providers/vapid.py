@@ -2,7 +2,6 @@
 
 import base64
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid02
 
 from delivery.providers.base import ConfigError
+from delivery.providers.clock import unix_s
 
 LIFE_S = 12 * 3600
 """RFC 8292 allows 24 h; half of it forgives a clock that is wrong by hours."""
@@ -33,7 +33,7 @@ class _Signed:
 class Vapid:
     """Signs for one key pair. `clock` gives seconds since 1970."""
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey, subject: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, key: ec.EllipticCurvePrivateKey, subject: str, clock: Callable[[], float] = unix_s) -> None:
         self._signer = Vapid02(key)
         self._subject = subject
         self._clock = clock

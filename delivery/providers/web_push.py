@@ -12,12 +12,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.base import ConfigError, Message, Provider
 from delivery.providers.blame import Blame
+from delivery.providers.clock import utc_now
 from delivery.providers.egress import Refused, Rule, Target, admit, lookup, rule
 from delivery.providers.egress_client import Egress
 from delivery.providers.http import Answer, NoAnswer, retry_after_s
@@ -129,7 +130,7 @@ class WebPush(Provider):
         return await self._egress.post(target, content=body, headers=sent)
 
     def _judge(self, push_service: str, answer: Answer) -> Outcome:
-        outcome = outcome_of(answer, datetime.now(UTC))
+        outcome = outcome_of(answer, utc_now())
         if refuses_credential(answer):
             return replace(outcome, kind=self._blame.refused(push_service))
         if outcome.kind is OutcomeKind.ACCEPTED:

@@ -11,12 +11,13 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from delivery.outcomes import Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.base import ConfigError, Message, Provider
 from delivery.providers.blame import Blame
+from delivery.providers.clock import utc_now
 from delivery.providers.egress import Refused, Rule, Target, admit, check, lookup, rule
 from delivery.providers.egress_client import Egress
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
@@ -140,7 +141,7 @@ class Wns(Provider):
         return await self._egress.post(target, content=what.body, headers=headers)
 
     def _judge(self, answer: Answer) -> Outcome:
-        outcome = outcome_of(answer, datetime.now(UTC))
+        outcome = outcome_of(answer, utc_now())
         if 200 <= answer.status < 300:
             self._blame.accepted(self.name)
         if answer.status == 403:

@@ -11,11 +11,12 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from delivery.outcomes import Outcome, OutcomeKind, no_answer
+from delivery.providers.clock import utc_now
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
 
 UNSTATED_LIFE_S = 3600.0
@@ -97,7 +98,7 @@ class WnsToken:
         found = _json_object(answer.body)
         token = found.get("access_token")
         if answer.status != 200 or not isinstance(token, str) or not BEARER.fullmatch(token):
-            return self._failed(failure_of(answer, datetime.now(UTC)))
+            return self._failed(failure_of(answer, utc_now()))
         life_s = _seconds(found.get("expires_in"))
         margin_s = min(REFRESH_BEFORE_S, life_s / 2)
         self._state = _Issued(token, refresh_at=self._clock() + life_s - margin_s)

@@ -8,5 +8,6 @@ push_services.py its address at a push service, and its messages from there
 listening.py     its messages over MQTT
 spool.py         its acks, until the server confirmed them
 orders.py        jobs now and then, so that there is something to get
+ledger.py        each message, as its device tells it
 fleet.py         all of it on one event loop
 """

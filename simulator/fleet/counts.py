@@ -1,7 +1,7 @@
 """What the devices themselves say happened: the truth that a proof compares with the database."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from simulator.fleet.device import SIMULATION, Device
 WORDS = ("received", "duplicates", "acked")
 
 
-def counted(devices: Iterable[Device], started_at: datetime) -> dict[str, Any]:
-    """Totals and each device's own numbers since `started_at`.
+def counted(devices: Iterable[Device], answers: Mapping[str, int], started_at: datetime) -> dict[str, Any]:
+    """Totals, each device's own numbers, and how often the server gave each answer, since `started_at`.
 
     Devices of the simulation provider are left out: their messages and acks pass inside it, not through this fleet.
     """
@@ -26,6 +26,7 @@ def counted(devices: Iterable[Device], started_at: datetime) -> dict[str, Any]:
         "started_at": started_at.isoformat(),
         "written_at": datetime.now(UTC).isoformat(),
         "totals": totals,
+        "answers": dict(answers),
         "devices": by_device,
     }
 

@@ -1,5 +1,6 @@
 """Sites, devices and channels straight into the database, for measurements: 20,000 over HTTP take many minutes."""
 
+import re
 from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
@@ -18,6 +19,7 @@ from simulator.fleet.registration import capabilities_of, channels_of
 from simulator.fleet.roster import Roster
 
 ROWS_PER_STATEMENT = 1_000
+NOT_IN_AN_ID = re.compile("[^a-z0-9]+")
 
 
 def register(places: Iterable[Place], roster: Roster, addresses: Addresses) -> int:
@@ -33,7 +35,7 @@ def register(places: Iterable[Place], roster: Roster, addresses: Addresses) -> i
 
 
 def _identity(roster: Roster, addresses: Addresses, place: Place) -> Identity:
-    name = place.name.lower().replace(" ", "-")
+    name = NOT_IN_AN_ID.sub("-", place.name.lower())
     return Identity(
         device_id=f"{roster.name}-{place.site_id}-{name}",
         api_key=new_key(),

@@ -12,7 +12,8 @@ from typing import Any
 from zlib import crc32
 
 from simulator.fleet import counts
-from simulator.fleet.device import INBOX, PUSH_SERVICES, SIMULATION, Device, read_done, read_message
+from simulator.fleet.device import INBOX, MQTT, PUSH_SERVICES, SIMULATION, Device, read_done, read_message
+from simulator.fleet.ledger import FETCHED, PUSHED, Ledger
 from simulator.fleet.listening import Broker, Connection, forgive_closed_sockets
 from simulator.fleet.network import Network
 from simulator.fleet.orders import Orders
@@ -60,6 +61,8 @@ class Options:
     ack_batch: int
     """1: each ack is a request of its own."""
     count_file: Path
+    ledger_file: Path | None
+    """Where each message is noted, one by one; None: nowhere."""
     seed: int | None = None
 
 
@@ -93,7 +96,10 @@ class Fleet:
         self._connecting = asyncio.Semaphore(CONNECTING)
         self._to_drain: asyncio.Queue[Device] = asyncio.Queue()
         self._draining: set[Device] = set()
-        self._spool = Spool(server, options.network, rng, batch=options.ack_batch, publish=self._publish)
+        self._ledger = Ledger(options.ledger_file)
+        self._spool = Spool(
+            server, options.network, rng, batch=options.ack_batch, publish=self._publish, ledger=self._ledger
+        )
         sites = sorted({place.site_id for place in options.places})
         self._orders = Orders(server, options.api_key, sites, options.jobs_every_s, rng)
         self._stream = PushStream(options.push_services, rng, on_push=self._on_push)
@@ -184,10 +190,10 @@ class Fleet:
         if topic == "done":
             self._spool.confirm(device, read_done(payload))
         elif message := read_message(payload):
-            self._receive(device, message, pushed=True)
+            self._receive(device, message, by=MQTT)
 
     def _on_push(self, device: Device, message: Mapping[str, Any]) -> None:
-        self._receive(device, message, pushed=True)
+        self._receive(device, message, by=device.identity.channel)
 
     def _on_open(self, devices: Sequence[Device], again: bool) -> None:
         """What a broker forgot, or a killed fleet owed, is in the inbox.
@@ -221,9 +227,16 @@ class Fleet:
         if answer.status != 200 or not isinstance(answer.data, dict):
             return
         for push in answer.data.get("pushes", []):
-            self._receive(device, {**push["payload"], "message_id": push["message_id"]}, pushed=False)
+            self._receive(device, {**push["payload"], "message_id": push["message_id"]}, by=INBOX)
 
-    def _receive(self, device: Device, message: Mapping[str, Any], *, pushed: bool) -> None:
+    def _receive(self, device: Device, message: Mapping[str, Any], *, by: str) -> None:
+        pushed = by != INBOX
+        self._ledger.note(
+            PUSHED if pushed else FETCHED,
+            by=by,
+            device_id=device.identity.device_id,
+            message_id=str(message["message_id"]),
+        )
         give_up_at = asyncio.get_running_loop().time() + KEEP_S
         ack = device.receive(message, pushed=pushed, give_up_at=give_up_at)
         if ack is not None:
@@ -236,7 +249,7 @@ class Fleet:
     # Telling about it
 
     def write_counts(self) -> None:
-        counts.write(self._options.count_file, counts.counted(self._devices, self._started_at))
+        counts.write(self._options.count_file, counts.counted(self._devices, self._server.answers, self._started_at))
 
     async def _report(self) -> None:
         while True:

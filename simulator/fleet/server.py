@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -19,6 +20,7 @@ CONNECTIONS = 32
 DEADLINE_S = 15.0
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0
+NO_ANSWER, NO_RETRY_AFTER = "no answer", "503 without Retry-After"
 
 
 class Away(Exception):
@@ -52,6 +54,8 @@ class Server:
         self._network = network
         self._rng = rng
         self._http: aiohttp.ClientSession | None = None
+        self.answers: Counter[str] = Counter()
+        """By status; a 503 that does not say when to come back is counted apart, and so is no answer at all."""
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
@@ -82,7 +86,9 @@ class Server:
             ) as response:
                 raw = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.answers[NO_ANSWER] += 1
             raise Away(type(error).__name__) from None
+        self.answers[_kind(response)] += 1
         if fate > 1 - self._network.answer_loss:
             await self._lost()
         return Answer(response.status, _parsed(raw), _seconds(response.headers.get("Retry-After", "")))
@@ -108,6 +114,12 @@ class Server:
     async def _lost(self) -> None:
         await asyncio.sleep(self._network.patience_s)
         raise Away("lost on the way")
+
+
+def _kind(response: aiohttp.ClientResponse) -> str:
+    if response.status == 503 and "Retry-After" not in response.headers:
+        return NO_RETRY_AFTER
+    return str(response.status)
 
 
 def _parsed(raw: bytes) -> Any:

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 
-from simulator.fleet.device import Ack, Device
+from simulator.fleet.device import MQTT, Ack, Device
+from simulator.fleet.ledger import ACKED, Ledger
 from simulator.fleet.network import Network
 from simulator.fleet.server import Answer, Away, Server, backoff_s
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 KEEP_S = 3_600.0
 """A message does not say when it expires: its ack is kept for an hour."""
 SENDERS = 16
+HTTP = "http"
 MQTT_TRIES = 3
 CONFIRMED_WITHIN_S = 5.0
 """A published ack that is not confirmed after this is published again."""
@@ -30,12 +32,15 @@ Publish = Callable[[Device, str, bytes], Awaitable[bool]]
 class Spool:
     """In memory: what a killed fleet still owed, its devices find in their inbox when they come back."""
 
-    def __init__(self, server: Server, network: Network, rng: Random, *, batch: int, publish: Publish) -> None:
+    def __init__(
+        self, server: Server, network: Network, rng: Random, *, batch: int, publish: Publish, ledger: Ledger
+    ) -> None:
         self._server = server
         self._network = network
         self._rng = rng
         self._batch = batch
         self._publish = publish
+        self._ledger = ledger
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[Ack] = asyncio.Queue()
         self._owed: dict[tuple[str, str], Ack] = {}
@@ -56,7 +61,7 @@ class Spool:
         for message_id in message_ids:
             ack = self._owed.get((device.identity.device_id, str(message_id)))
             if ack is not None:
-                self._done(ack)
+                self._done(ack, by=MQTT)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as senders:
@@ -111,12 +116,13 @@ class Spool:
 
     def _settle(self, ack: Ack, confirmed: bool, answer: Answer) -> None:
         if confirmed:
-            self._done(ack)
+            self._done(ack, by=HTTP)
         elif self._owed.pop(_key(ack), None):
             self.given_up += 1
             log.warning("an ack was refused with status %s: %.300s", answer.status, answer.data)
 
-    def _done(self, ack: Ack) -> None:
+    def _done(self, ack: Ack, *, by: str) -> None:
+        self._ledger.note(ACKED, by=by, device_id=ack.device.identity.device_id, message_id=ack.message_id)
         if self._owed.pop(_key(ack), None):
             ack.device.acked += 1
 

@@ -1,23 +1,19 @@
 """Rows as the pipeline leaves them, and the same numbers counted in plain Python."""
 
-from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import count
 from random import Random
 from uuid import UUID
 
-from analytics import latency
+from analytics import recount
 from analytics.models import HourlyRollup
+from analytics.recount import Key
 from delivery.models import DeliveryAttempt, Device, PushNotificationLog, Receipt, Site
 from delivery.models.keys import new_message_id
 
 PROVIDERS = ("fcm", "apns", "mqtt", "inbox")
-REFUSALS = ("retry", "throttled", "address_gone", "rejected", "misconfigured")
-FIELDS = (
-    "ordered", "delivered", "late", "failed", "expired", "cancelled", "skipped", "handed_over", "fallback", "latency",
-    "latency_sum_ms", "latency_count", "attempted", "accepted", "refused", "retries",
-)  # fmt: skip
+OUTCOMES = ("retry", "throttled", "address_gone", "rejected", "misconfigured", "accepted")
 _numbers = count(1)
 
 
@@ -66,7 +62,7 @@ def random_day(rng: Random, start: datetime, hours: int, messages: int) -> None:
         at = created_at
         for _ in range(rng.choice([0, 0, 0, 1, 2, 4])):
             at += timedelta(seconds=rng.expovariate(1 / 600))
-            refuse(push, at, provider=rng.choice(PROVIDERS[:3]), outcome=rng.choice(REFUSALS))
+            refuse(push, at, provider=rng.choice(PROVIDERS[:3]), outcome=rng.choice(OUTCOMES))
         _end(rng, push, at)
 
 
@@ -81,52 +77,35 @@ def _end(rng: Random, push: PushNotificationLog, at: datetime) -> None:
         changes["sent_at"] = at + timedelta(seconds=rng.expovariate(1 / 900))
     if status == "expired" or (status == "delivered" and rng.random() < 0.2):
         changes["expired_at"] = push.expires_at
-    if status == "delivered" and rng.random() < 0.9:
+    if status == "delivered":
+        changes["acked_at"] = at + timedelta(seconds=rng.expovariate(1 / 1800))
+        changes["clock_skewed"] = rng.random() < 0.1
+    if status == "delivered" and rng.random() < 0.3:
+        changes["opened_at"] = at + timedelta(seconds=rng.expovariate(1 / 1800))
+        changes["clicked_at"] = rng.choice([None, changes["opened_at"]])
+    if "sent_at" in changes and rng.random() < 0.9:
+        changes["handoff_ms"] = int(rng.lognormvariate(4, 1))
+        changes["accepted_by"] = rng.choice(["", "", "", *PROVIDERS[:3]])
+    if "sent_at" in changes and status == "delivered" and not changes["clock_skewed"]:
         changes["latency_ms"] = int(rng.lognormvariate(6, 2))
     PushNotificationLog.objects.filter(pk=push.pk).update(**changes)
 
 
-def counted() -> dict[tuple[datetime, str | None, str], dict[str, object]]:
+def counted() -> dict[datetime, dict[Key, dict[str, object]]]:
     """Every rollup that stands, by hour, site and provider."""
-    rows = HourlyRollup.objects.values("hour", "site_id", "provider", *FIELDS)
-    return {(row["hour"], row["site_id"], row["provider"]): {field: row[field] for field in FIELDS} for row in rows}
+    return {hour: recount.as_stored(hour) for hour in _hours(HourlyRollup.objects.values_list("hour", flat=True))}
 
 
-def recounted() -> dict[tuple[datetime, str | None, str], dict[str, object]]:
+def recounted() -> dict[datetime, dict[Key, dict[str, object]]]:
     """The same from the raw rows, row by row."""
-    counts: dict[tuple[datetime, str | None, str], Counter[str]] = {}
-    refused: dict[tuple[datetime, str | None, str], Counter[str]] = {}
-    latencies: dict[tuple[datetime, str | None, str], list[int]] = {}
+    moments = [
+        *PushNotificationLog.objects.values_list("created_at", flat=True),
+        *PushNotificationLog.objects.exclude(sent_at=None).values_list("sent_at", flat=True),
+        *DeliveryAttempt.objects.values_list("started_at", flat=True),
+    ]
+    last_sent = recount.last_sent()
+    return {hour: recount.of_hour(hour, last_sent) for hour in _hours(moments)}
 
-    def add(
-        moment: datetime, push: PushNotificationLog, provider: str, words: Iterable[str]
-    ) -> tuple[datetime, str | None, str]:
-        key = (moment.replace(minute=0, second=0, microsecond=0), push.site_id, provider)
-        counts.setdefault(key, Counter()).update(words)
-        return key
 
-    for push in PushNotificationLog.objects.prefetch_related("attempts"):
-        attempts = sorted(push.attempts.all(), key=lambda attempt: attempt.pk)
-        first = attempts[0].provider if attempts else push.fallback_from or push.provider
-        end = "late" if push.late else push.status
-        words = ["ordered", *([end] if end not in ("pending", "sent") else [])]
-        if push.sent_at or push.status == "delivered":
-            words += ["handed_over", *(["fallback"] if push.fallback_from else [])]
-        if push.sent_at:
-            add(push.sent_at, push, push.provider, ["attempted", "accepted", *(["retries"] if attempts else [])])
-        key = add(push.created_at, push, push.provider if push.sent_at else first, words)
-        if push.status == "delivered" and push.latency_ms is not None:
-            latencies.setdefault(key, []).append(push.latency_ms)
-        for number, attempt in enumerate(attempts):
-            key = add(attempt.started_at, push, attempt.provider, ["attempted", *(["retries"] if number else [])])
-            refused.setdefault(key, Counter())[attempt.outcome] += 1
-    return {
-        key: {
-            **{field: words[field] for field in FIELDS if field not in ("latency", "refused")},
-            "latency": latency.histogram(latencies.get(key, [])),
-            "latency_sum_ms": sum(latencies.get(key, [])),
-            "latency_count": len(latencies.get(key, [])),
-            "refused": dict(refused.get(key, {})),
-        }
-        for key, words in counts.items()
-    }
+def _hours(moments: Iterable[datetime | None]) -> list[datetime]:
+    return sorted({moment.replace(minute=0, second=0, microsecond=0) for moment in moments if moment})

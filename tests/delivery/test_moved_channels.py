@@ -8,9 +8,8 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from delivery import channels, clocks, sending, sweeps
-from delivery.models import AuditLog, Channel, Device, PushNotificationLog
-from delivery.models.push_log import PAUSED_UNTIL
+from delivery import channels, clocks, job_control, sending, sweeps
+from delivery.models import AuditLog, Channel, Device, Job, PushNotificationLog
 from simulator.services import EmulatedFcm, running
 from tests.delivery.emulated import a_fleet, configured, order, settings_of
 from tests.delivery.rows import a_channel, a_device, claim
@@ -97,14 +96,15 @@ def test_without_another_channel_and_a_key_it_has_failed(fcm: EmulatedFcm) -> No
 
 def test_messages_of_paused_jobs_stay_paused_and_never_reach_the_new_owner(fcm: EmulatedFcm) -> None:
     [row] = messages(fcm)
-    PushNotificationLog.objects.update(next_attempt_at=PAUSED_UNTIL)
+    job = Job.objects.get(job_id=row.job_id)
+    job_control.pause(job, actor="person:test")
 
     move(row)
-    resumed = PushNotificationLog.objects.filter(next_attempt_at=PAUSED_UNTIL).update(next_attempt_at=clocks.db_now())
+    resumed = job_control.resume(job, actor="person:test")
     sending.send_batch("fcm")
 
     row.refresh_from_db()
-    assert resumed == 1
+    assert resumed
     assert (fcm.deliveries.total, row.provider) == (0, "inbox")
 
 

@@ -348,6 +348,21 @@ def test_a_device_that_has_it_has_it_whatever_we_thought() -> None:
     assert (row.status, row.error_code) == ("delivered", "BadDeviceToken")
 
 
+def test_a_first_copy_that_arrives_before_the_second_is_sent_is_measured_from_its_own_start() -> None:
+    row = to_hedge()
+    do_hedge(row)
+    row.refresh_from_db()
+    first_sent_at = row.sent_at
+    assert first_sent_at is not None
+    claim(TOKEN)
+    LOG.mark_sent([sent(row, first_sent_at + timedelta(seconds=20))], token=TOKEN)
+
+    LOG.mark_delivered([arrived(row, first_sent_at + timedelta(seconds=10))], now=first_sent_at + timedelta(seconds=30))
+
+    row.refresh_from_db()
+    assert (row.sent_at, row.latency_ms, row.clock_skewed) == (first_sent_at, 10_000, False)
+
+
 def test_a_skipped_row_stays_skipped() -> None:
     row = pending()
     LOG.filter(pk=row.pk).update(status="skipped", error_code="device_retired", next_attempt_at=None)

@@ -14,9 +14,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
-from delivery import acks, clocks, event_loop, gate, results, sending, sweeps
+from delivery import acks, clocks, event_loop, gate, inbox, results, sending, stopping, sweeps
 from delivery.in_flight import Attempt
-from delivery.models import Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
+from delivery.models import Alert, Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.priority import Priority
 from delivery.providers import BUILT_IN
@@ -52,7 +52,7 @@ class Scripted(Provider):
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Scripted]]:
     monkeypatch.setitem(BUILT_IN, "simulation", Scripted)
-    Scripted.answers, Scripted.got = [], []
+    Scripted.answers, Scripted.got, Scripted.takes_s = [], [], 0.0
     event_loop.close()
     yield Scripted
     event_loop.close()
@@ -351,6 +351,29 @@ def test_what_could_not_start_in_time_is_given_back_uncounted(scripted: type[Scr
     assert (row.status, row.attempt_count, row.claim_token, scripted.got) == ("pending", 0, None, [])
 
 
+class ToldMeanwhile(Scripted):
+    async def send_one(self, message: Message) -> Outcome:
+        if len(self.got) == 10:
+            stopping.tell()
+        return await super().send_one(message)
+
+
+def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_sent(
+    scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages(150)
+    monkeypatch.setitem(BUILT_IN, "simulation", ToldMeanwhile)
+    try:
+        sending.send_batch("simulation")
+    finally:
+        stopping.forget()
+
+    given_back = PushNotificationLog.objects.filter(status="pending", attempt_count=0, claim_token=None)
+    sent = PushNotificationLog.objects.filter(status="sent", attempt_count=1, claim_token=None)
+    assert 0 < len(scripted.got) < 150
+    assert (sent.count(), given_back.count()) == (len(scripted.got), 150 - len(scripted.got))
+
+
 def test_no_send_starts_that_could_end_after_the_budget(
     scripted: type[Scripted], settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,7 +402,7 @@ def test_a_batch_sends_no_more_once_the_breaker_has_opened(
     assert given_back.count() == 200 - len(scripted.got)
 
 
-def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
+def test_a_row_whose_holder_died_is_sent_alone(scripted: type[Scripted]) -> None:
     [row] = messages()
     claim(uuid4())
     PushNotificationLog.objects.filter(pk=row.pk).update(claimed_until=clocks.db_now())
@@ -390,6 +413,44 @@ def test_a_stale_holder_writes_nothing(scripted: type[Scripted]) -> None:
 
     row.refresh_from_db()
     assert (row.status, row.attempt_count) == ("sent", 2)
+
+
+@pytest.mark.parametrize("kind", [*OutcomeKind, None])
+def test_a_result_after_the_lease_changes_nothing_and_is_told(
+    kind: OutcomeKind | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages()
+    token, other = uuid4(), uuid4()
+    [stale] = claim(token)
+    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    sweeps.release_lost()
+    now = clocks.db_now()
+    PushNotificationLog.objects.claim_lost("simulation", "default", Priority.NORMAL, token=other, now=now, until=now)
+    before = everything()
+
+    written = results.write([Attempt(stale, outcome(kind) if kind else None, now, 5)], token)
+
+    assert (everything(), written) == (before, [])
+    [line] = [record for record in caplog.records if record.getMessage() == "claim lost"]
+    assert line.__dict__["message_id"] == str(stale.message_id)
+
+
+def everything() -> list[Any]:
+    """Every row that a result could change."""
+    tables = (PushNotificationLog, Channel, DeliveryAttempt, ProviderState, Alert)
+    return [row for table in tables for row in table._default_manager.order_by("pk").values()]
+
+
+def test_the_rows_of_a_write_that_are_still_held_are_written(scripted: type[Scripted]) -> None:
+    lost, kept = messages(2)
+    token = uuid4()
+    stale = claim(token)
+    PushNotificationLog.objects.filter(pk=lost.pk).update(claim_token=uuid4())
+
+    results.write([Attempt(row, accepted("p"), clocks.db_now(), 5) for row in stale], token)
+
+    assert PushNotificationLog.objects.get(pk=lost.pk).status == "pending"
+    assert PushNotificationLog.objects.get(pk=kept.pk).status == "sent"
 
 
 def test_a_row_that_was_sent_alone_wakes_a_worker_for_the_next(scripted: type[Scripted], broker: Redis) -> None:
@@ -531,6 +592,33 @@ def test_a_hedge_that_no_channel_takes_leaves_it_sent_by_the_first(hedged: PushN
 
     hedged.refresh_from_db()
     assert (hedged.status, hedged.provider) == ("sent", "simulation")
+
+
+def test_what_the_first_of_two_providers_accepted_stays_written_down(
+    hedged: PushNotificationLog, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps.hedge()
+    first = (hedged.sent_at, hedged.handoff_ms, hedged.provider_message_id)
+    monkeypatch.setitem(BUILT_IN, "mqtt", Scripted)
+    event_loop.close()
+
+    sending.send_batch("mqtt")
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider, hedged.taken_by) == ("sent", "mqtt", "simulation")
+    assert (hedged.sent_at, hedged.handoff_ms, hedged.provider_message_id) == first
+    [second] = DeliveryAttempt.objects.values_list("provider", "outcome")
+    assert second == ("mqtt", "accepted")
+
+
+def test_what_a_provider_accepted_stays_its_own_when_the_inbox_hands_it_out(hedged: PushNotificationLog) -> None:
+    sweeps.hedge()
+    accepted_at = hedged.sent_at
+
+    inbox.hand_out(hedged.device_id)
+
+    hedged.refresh_from_db()
+    assert (hedged.status, hedged.provider, hedged.sent_at) == ("sent", "simulation", accepted_at)
 
 
 def test_a_priority_without_such_a_time_is_not_hedged(scripted: type[Scripted]) -> None:

@@ -14,9 +14,13 @@ from django.urls import path
 from pytest_django import Settings
 from rest_framework.request import Request
 
+from analytics.metrics import forget
+from delivery import clocks
 from delivery.api.base import ApiView
+from delivery.models import LastRun
 from homepot import urls
 from tests import servers
+from tests.delivery.rows import messages
 
 handler500 = urls.handler500
 
@@ -116,12 +120,49 @@ def test_is_alive_whatever_it_stands_on(client: Client) -> None:
     assert client.post("/livez").status_code == 405
 
 
+READY = dict.fromkeys(("status", "database", "broker", "migrations", "consuming", "sweeps"), "ok")
+
+
 @pytest.mark.django_db
-def test_is_ready_with_database_broker_and_migrations(client: Client, redis_server: servers.Redis) -> None:
+def test_is_ready_when_all_it_stands_on_is_and_workers_work(client: Client, redis_server: servers.Redis) -> None:
+    LastRun.objects.note("delivery.rehint", clocks.db_now())
+
     response = client.get("/readyz")
 
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "database": "ok", "broker": "ok", "migrations": "ok"}
+    assert response.json() == READY
+
+
+@pytest.mark.django_db
+def test_is_not_ready_while_nobody_takes_what_is_due(client: Client, redis_server: servers.Redis) -> None:
+    LastRun.objects.note("delivery.rehint", clocks.db_now())
+    messages(1, age_s=60)
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert re.fullmatch(r"not ready: push\.simulation waits for 6\d s", response.json()["consuming"])
+    assert {**response.json(), "consuming": "ok", "status": "ok"} == READY
+
+
+@pytest.mark.django_db
+def test_is_not_ready_while_no_sweep_runs(client: Client, redis_server: servers.Redis) -> None:
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json() == {**READY, "sweeps": "not ready", "status": "not ready"}
+
+
+@pytest.mark.django_db
+def test_tells_prometheus_what_waits_and_when_sweeps_ran(client: Client) -> None:
+    LastRun.objects.note("delivery.rehint", clocks.db_now())
+    messages(1, age_s=60)
+
+    forget()
+    page = client.get("/metrics").content.decode()
+
+    assert re.search(r'^homepot_oldest_due_seconds\{queue="push\.simulation"\} 6\d\.', page, re.MULTILINE)
+    assert re.search(r'^homepot_sweep_age_seconds\{sweep="delivery\.rehint"\} \d', page, re.MULTILINE)
 
 
 @pytest.mark.django_db

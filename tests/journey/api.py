@@ -29,9 +29,11 @@ class Api:
         """The same caller at another web process."""
         return Api(url, headers=self._headers)
 
-    def call(self, method: str, path: str, body: object = None) -> Answer:
+    def call(self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Answer:
         """One request under /api/v1; an answer of any status."""
-        request = urllib.request.Request(f"{self.url}/api/v1{path}", method=method, headers=self._headers)
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", method=method)
+        for name, value in {**self._headers, **(headers or {})}.items():
+            request.add_header(name, value)
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")

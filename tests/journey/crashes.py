@@ -27,21 +27,25 @@ SETTINGS = {
     "SIMULATION_PROFILE": "ideal",
     "SIMULATION_ACK_RATE": "0",
     "DEFAULT_TTL_S": "3600",
-    "SEND_BATCH": "1",
-    "FANOUT_CHUNK": "8",
 }
-"""Every batch is one message, and devices ack when the test says so."""
+"""Devices of the built-in providers ack when the test says so."""
 
 
 class Crashes:
     """A migrated database, the push services and a broker, one web process, and nobody who works through queues."""
 
     def __init__(
-        self, folder: Path, database_url: str, redis: servers.Redis, broker: servers.Mqtt, services: PushServices
+        self,
+        folder: Path,
+        database_url: str,
+        redis: servers.Redis,
+        broker: servers.Mqtt,
+        services: PushServices,
+        settings: Mapping[str, str],
     ) -> None:
-        credentials_file = folder / "credentials.toml"
-        write_credentials(credentials_file, services.describe(), services.home)
-        settings = {**SETTINGS, "CREDENTIALS_FILE": str(credentials_file)}
+        self.credentials_file = folder / "credentials.toml"
+        write_credentials(self.credentials_file, services.describe(), services.home)
+        settings = {**SETTINGS, "CREDENTIALS_FILE": str(self.credentials_file), **settings}
         urls = {"database_url": database_url, "redis_url": redis.url, "mqtt_url": broker.url}
         self.production = Production(folder, **urls, settings=settings)
         self.services = services
@@ -79,28 +83,32 @@ class Crashes:
         process = self.production.start("web", instance=f"web-{crash_at}", PORT=str(port), CRASH_AT=crash_at)
         return DoomedWeb(process, f"http://127.0.0.1:{port}")
 
-    def task(self, call: str, crash_at: str = "", settings: Mapping[str, str] | None = None) -> int:
-        """Run one task, such as `send('fcm')`, in a new process; how that ended."""
+    def task(self, call: str, crash_at: str = "") -> Process:
+        """Run one task, such as `send('fcm')`, in a new process."""
         name = f"task-{crash_at.replace(':', '-')}-{call.replace(chr(39), '')}"
         script = f"from delivery import tasks; tasks.{call}"
         command: list[str | Path] = [PYTHON, "manage.py", "shell", "-v", "0", "-c", script]
-        env = {**self.production.env, "CRASH_AT": crash_at, **(settings or {})}
-        return spawn(name, command, folder=self.production.folder, env=env).wait()
+        env = {**self.production.env, "CRASH_AT": crash_at}
+        return spawn(name, command, folder=self.production.folder, env=env)
+
+    def dies(self, call: str, crash_at: str) -> bool:
+        """Whether the task's process died there."""
+        return self.task(call, crash_at).wait() == -signal.SIGKILL
 
     def end_leases(self) -> None:
         """The leases of the dead are over now, not in a minute."""
-        self.record.execute("UPDATE push_notification_logs SET claimed_until = now() WHERE claimed_until IS NOT NULL")
+        self.record.execute("UPDATE push_notification_logs SET claimed_until = now() WHERE claim_token IS NOT NULL")
 
-    def start_again(self) -> None:
-        """A worker for every queue, beat, and the consumer of acks, told nothing but where the servers are."""
-        queues = ",".join(["fanout", "maintenance", *(f"push.{provider}" for provider in PROVIDERS)])
+    def start_again(self, *providers: str) -> Process:
+        """A worker for the queues of all providers and these, beat, and the consumer of acks; the worker."""
+        queues = ",".join(["fanout", "maintenance", *(f"push.{provider}" for provider in (*PROVIDERS, *providers))])
         options = ["--queues", queues, "--concurrency", "2", "--without-mingle", "--without-gossip"]
         command: list[str | Path] = [PYTHON.parent / "celery", "-A", "celery_app", "worker", *options]
-        self.production.processes["worker"] = spawn(
-            "worker", command, folder=self.production.folder, env=self.production.env
-        )
+        worker = spawn("worker", command, folder=self.production.folder, env=self.production.env)
+        self.production.processes["worker"] = worker
         self.production.start("beat")
         self.production.start("mqtt_acks")
+        return worker
 
     def sends(self, provider: str, message_id: str) -> int:
         """How often this message reached its provider, as that itself counts."""

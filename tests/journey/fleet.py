@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from simulator.fleet import plan
+from simulator.fleet import ledger, plan
+from simulator.fleet.device import PUSH_SERVICES
 from simulator.fleet.plan import Place
 from tests.journey.production import PYTHON, Production
 from tests.processes import Process, spawn
@@ -24,6 +25,7 @@ class Fleet:
         channels: str,
         connections: int = 0,
         ack_batch: int = 1,
+        push_services: Path | None = None,
     ) -> None:
         self.folder = production.folder / name
         self.folder.mkdir()
@@ -39,16 +41,22 @@ class Fleet:
             "--mqtt-connections": connections,
             "--ack-batch": ack_batch,
             "--var": self.folder,
+            "--ledger": self._ledger,
         }
+        if push_services is not None:
+            options["--push-services"] = push_services
         command: list[str | Path] = [PYTHON, "manage.py", "fleet", "--register-directly"]
         command += [str(part) for option in options.items() for part in option]
         env = {**production.env, "SIMULATOR": "1"}
         self.process: Process = spawn(name, command, folder=production.folder, env=env)
 
     def wait_until_connected(self, timeout_s: float = 60.0) -> None:
-        """Each with a connection of its own."""
-        count = sum(place.channel == "mqtt" for place in self.places)
-        self.process.wait_for_line(f"{count} MQTT ({count} connected)", timeout_s)
+        """At the push services and at the broker; a device with a fallback at both."""
+        pushed = sum(place.channel in PUSH_SERVICES for place in self.places)
+        listening = sum(place.channel == "mqtt" or place.mqtt_fallback for place in self.places)
+        self.process.wait_for_line(
+            f"{pushed} push services ({pushed} online), {listening} MQTT ({listening} connected)", timeout_s
+        )
 
     def devices(self) -> dict[str, Place]:
         """Each device's place in the plan by its id, in the plan's order."""
@@ -64,6 +72,17 @@ class Fleet:
         self.process.wait_for("fresh counts", lambda: self._written_at() > asked_at)
         devices: dict[str, dict[str, int]] = self._read()["devices"]
         return devices
+
+    def answers(self) -> dict[str, int]:
+        """How often the server gave each answer, by status, as it is now."""
+        asked_at = datetime.now(UTC)
+        self.process.wait_for("fresh counts", lambda: self._written_at() > asked_at)
+        answers: dict[str, int] = self._read()["answers"]
+        return answers
+
+    def told(self) -> list[dict[str, Any]]:
+        """What the devices noted so far: see simulator/fleet/ledger.py."""
+        return ledger.read(self._ledger)
 
     def stop(self) -> dict[str, dict[str, int]]:
         """End it; its last counts."""
@@ -81,6 +100,10 @@ class Fleet:
     def _read(self) -> dict[str, Any]:
         counts: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
         return counts
+
+    @property
+    def _ledger(self) -> Path:
+        return self.folder / "ledger.jsonl"
 
     @property
     def _file(self) -> Path:

@@ -6,6 +6,7 @@ For journeys and proofs alike, so nothing here knows pytest or Django.
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from tests.processes import ROOT, Process, free_port, port_answers, spawn
 
 PYTHON = Path(sys.executable)
 WORKERS = ("fanout", "maintenance", "mqtt", "simulation")
+DATABASE_AWAY_S = 30.0
 
 
 class Production:
@@ -78,7 +80,8 @@ class Production:
         """Start a process type of the Procfile, under another name where there is to be more than one of it."""
         own = instance or name
         command = self._commands[name].replace("0.0.0.0", "127.0.0.1").replace(f" {name}@%h", f" {own}@%h")
-        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env={**self.env, **env})
+        own_env = {**self.env, **({"DATABASE_POOL": "1"} if name == "web" else {}), **env}
+        self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=own_env)
         return self.processes[own]
 
     def start_all(self, *workers: str) -> None:
@@ -92,26 +95,38 @@ class Production:
 
 
 class Record:
-    """What the database says, asked in SQL and not through the product's own models."""
+    """What the database says, asked in SQL and not through the product's own models; it outlives a restart."""
 
     def __init__(self, database_url: str) -> None:
+        self._url = database_url
         self._connection = psycopg.connect(database_url, autocommit=True)
 
     def close(self) -> None:
         self._connection.close()
 
     def rows(self, sql: str, *params: object) -> list[dict[str, Any]]:
-        with self._connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-            return cursor.execute(sql.encode(), params).fetchall()
+        gives_up_at = time.monotonic() + DATABASE_AWAY_S
+        while True:
+            try:
+                if self._connection.closed:
+                    self._connection = psycopg.connect(self._url, autocommit=True)
+                with self._connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+                    return cursor.execute(sql.encode(), params).fetchall()
+            except psycopg.OperationalError:
+                self._connection.close()
+                if time.monotonic() > gives_up_at:
+                    raise
+                time.sleep(0.1)
 
     def execute(self, sql: str, *params: object) -> int:
         """How many rows it changed."""
         return self._connection.execute(sql.encode(), params).rowcount
 
     def number(self, sql: str, *params: object) -> int:
-        row = self._connection.execute(sql.encode(), params).fetchone()
-        assert row is not None
-        return int(row[0] or 0)
+        """The one column of the one row that is asked for; NULL is 0."""
+        [row] = self.rows(sql, *params)
+        [number] = row.values()
+        return int(number or 0)
 
     def messages(self, job_id: str) -> list[dict[str, Any]]:
         return self.rows("SELECT * FROM push_notification_logs WHERE job_id = %s ORDER BY id", job_id)

@@ -3,7 +3,7 @@
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 import redis
 
 from homepot import brokers
-from simulator.services import PushServices, running
 from tests import servers
 from tests.delivery.mqtt import Listener
 from tests.journey.api import Api, wait_until
@@ -34,36 +33,10 @@ WEBS = ("before_hint", "before_inbox_commit", "after_inbox_commit", "before_ack_
 IN_THE_INBOX = (*WEBS[1:], "over MQTT")
 """Devices without a push channel, by what happens to their message."""
 CHUNK = 8
+SETTINGS = {"SEND_BATCH": "1", "FANOUT_CHUNK": str(CHUNK), "LEASE_S": "3600"}
+"""Every batch is one message, and no lease ends before the test says so."""
 OVERDUE = 2_100
 SWEPT_AT_ONCE = 2_000
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[servers.Mqtt]:
-    with servers.Mqtt() as broker:
-        yield broker
-
-
-@pytest.fixture(scope="module")
-def own_redis() -> Iterator[servers.Redis]:
-    with servers.Redis() as own:
-        yield own
-
-
-@pytest.fixture(scope="module")
-def crashes(
-    postgres: servers.Postgres,
-    own_redis: servers.Redis,
-    broker: servers.Mqtt,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Crashes]:
-    folder = tmp_path_factory.mktemp("crashes")
-    database_url = postgres.create_database("crashes")
-    with (
-        running(PushServices(home=tmp_path_factory.mktemp("services"))) as services,
-        Crashes(folder, database_url, own_redis, broker, services) as crashes,
-    ):
-        yield crashes
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +85,10 @@ def chunks(crashes: Crashes, order: Order) -> dict[str, int]:
     """How many messages there were after each death of a fan-out, and in the end; chunk after chunk."""
     written = {}
     for place in ("before_chunk_commit", "after_chunk_commit", "before_hint"):
-        assert crashes.task("fan_out()", place) == -signal.SIGKILL
+        assert crashes.dies("fan_out()", place)
         written[place] = len(crashes.record.messages(order.job_id))
     while crashes.record.number("SELECT count(*) FROM delivery_job WHERE fanned_out_at IS NULL"):
-        assert crashes.task("fan_out()") == 0
+        assert crashes.task("fan_out()").wait() == 0
     written["in the end"] = len(crashes.record.messages(order.job_id))
     return written
 
@@ -133,7 +106,7 @@ def victims(crashes: Crashes, chunks: dict[str, int]) -> Victims:
         for place in SENDS:
             before = tried(crashes, provider)
             second = place == "after_request" and provider in ASKS_FOR_A_TOKEN_FIRST
-            assert crashes.task(f"send('{provider}')", f"{place}:2" if second else place) == -signal.SIGKILL
+            assert crashes.dies(f"send('{provider}')", f"{place}:2" if second else place)
             [found[provider, place]] = tried(crashes, provider) - before
         return found
 
@@ -170,9 +143,9 @@ def sweeps(crashes: Crashes, victims: Victims) -> Sweeps:
         OVERDUE,
     )
     mine = "FROM push_notification_logs WHERE job_id IS NULL"
-    assert crashes.task("release_lost()", "after_sweep_chunk") == -signal.SIGKILL
+    assert crashes.dies("release_lost()", "after_sweep_chunk")
     freed = crashes.record.number(f"SELECT count(*) {mine} AND claim_token IS NULL")
-    assert crashes.task("expire()", "after_sweep_chunk") == -signal.SIGKILL
+    assert crashes.dies("expire()", "after_sweep_chunk")
     return Sweeps(freed, crashes.record.number(f"SELECT count(*) {mine} AND status = 'expired'"))
 
 

@@ -263,7 +263,7 @@ def rollups(record: Record) -> Numbers:
     return {
         (row["hour"], row["site_id"], row["provider"]): {
             **{name: row[name] for name in COUNTED},
-            "latency": {int(bucket): count for bucket, count in row["latency"].items()},
+            "latency": {int(bucket): held[0] for bucket, held in row["latency"].items()},
         }
         for row in record.rows("SELECT * FROM analytics_hourlyrollup")
     }
@@ -281,7 +281,7 @@ def recount(record: Record) -> Numbers:
         here["handed_over"] += row["sent_at"] is not None or row["status"] == "delivered"
         if row["sent_at"] is not None:
             numbers[hour_of(row["sent_at"]), row["site_id"], row["provider"]]["accepted"] += 1
-        if row["status"] == "delivered" and row["latency_ms"] is not None:
+        if end == "delivered" and row["latency_ms"] is not None:
             here["latency"][latency.bucket(row["latency_ms"])] += 1
             here["latency_sum_ms"] += row["latency_ms"]
     return dict(numbers)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
 from delivery import acks
 from delivery.mqtt_acks import AckConsumer
@@ -38,6 +38,6 @@ def record(proven: Sequence[acks.ProvenAck]) -> None:
     close_old_connections()
     try:
         acks.record(proven)
-    except (OperationalError, InterfaceError):
+    except (DatabaseError, InterfaceError):
         connections.close_all()
         raise

@@ -110,6 +110,12 @@ class Command(BaseCommand):
             metavar="FILE",
             help="what devices received and acked; default fleet-counts.json in --var",
         )
+        parser.add_argument(
+            "--ledger",
+            type=Path,
+            metavar="FILE",
+            help="a JSON line for each message that a device got and each ack that was confirmed; default none",
+        )
 
     def handle(self, *_: object, **wanted: Any) -> None:
         options = _options(wanted)
@@ -154,6 +160,7 @@ def _options(wanted: Mapping[str, Any]) -> fleet.Options:
         mqtt_connections=wanted["mqtt_connections"],
         ack_batch=wanted["ack_batch"],
         count_file=wanted["count_file"] or var / "fleet-counts.json",
+        ledger_file=wanted["ledger"],
         seed=wanted["seed"],
     )
 

@@ -14,6 +14,9 @@ from delivery.models import (
     Connectivity,
     DeliveryAttempt,
     Device,
+    DeviceCommand,
+    DeviceJob,
+    DeviceReport,
     Job,
     ProviderState,
     PushNotificationLog,
@@ -95,4 +98,8 @@ def everything(push: PushNotificationLog, till: Device) -> None:
     ProviderState.objects.create(provider="fcm")
     Alert.objects.open_or_repeat("breaker_open", "fcm/default", "12 of 20 attempts failed", NOON)
     ApiKey.objects.issue("tills", ["jobs:write"])
+    command = {"command_type": "ping", "queued_by": "person:ada", "created_at": NOON, "expires_at": NOON}
+    DeviceCommand.objects.create(device=till, result={"message": "<pong>"}, **command)
+    DeviceReport.objects.create(device=till, kind="alert", text="<b>hot</b>", timestamp=NOON, stored_at=NOON)
+    DeviceJob.objects.create(device=till, action="clean", timestamp=NOON, created_at=NOON)
     AuditLog.note("person:ada", "changed", till, till.device_id)

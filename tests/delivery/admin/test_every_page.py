@@ -16,6 +16,10 @@ from tests.delivery.admin.conftest import ADDRESS, BACKEND, KEY
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son[a-z]+=\"|javascript:", re.IGNORECASE)
 OURS = [model for model in stock.site._registry if model._meta.app_label in ("delivery", "auth")]
 LISTS = [reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") for model in OURS]
+SEEN_BY_SITE = (
+    *("site", "device", "channel", "pushnotificationlog", "connectivity", "job"),
+    *("devicecommand", "devicereport", "devicejob"),
+)
 pytestmark = pytest.mark.usefixtures("everything")
 
 
@@ -79,7 +83,7 @@ def test_a_technician_sees_nothing_of_other_sites(technician: User) -> None:
 
     for model in OURS:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        if model._meta.model_name not in ("site", "device", "channel", "pushnotificationlog", "connectivity", "job"):
+        if model._meta.model_name not in SEEN_BY_SITE:
             continue
         row = model._default_manager.get()
 

@@ -11,14 +11,14 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
-from django.urls import URLResolver
 from django.urls.converters import get_converters
 from rest_framework.test import APIClient
 
-from delivery import jobs
-from delivery.api import urls
-from delivery.api.callers import DeviceKey
-from delivery.models import Channel, Device, Job, PushNotificationLog, Site
+from delivery import commands, jobs, reports
+from delivery.api.callers import Bearer, DeviceKey
+from delivery.models import Channel, Device, DeviceCommand, DeviceJob, Job, PushNotificationLog, Site
+from delivery.priority import Priority
+from tests.delivery.api.routes import v1_routes
 from tests.delivery.rows import a_channel, a_device
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -30,7 +30,11 @@ ABSENT = {
     "job_id": "job-0000000000000000",
     "message_id": UUID(int=0),
     "device_token": "no-such-address",
+    "command_id": "cmd-0000000000000000",
+    "own_job_id": "own-0000000000000000",
 }
+CLAIMS_TO_BE = "devices/<device_id:device_id>/commands/<str:command_id>/ack"
+"""Here the address says who is calling, beside the key that proves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,16 @@ class Call:
     route: str
     parts: tuple[str, ...]
     takes_devices: bool
+    takes_persons: bool
+
+    def admits(self, role: str) -> bool:
+        return self.takes_devices if role == "as_device" else self.takes_persons
+
+    def refusal(self, role: str) -> int:
+        """What foreign objects are answered with: a device that names another as itself is told that it is not it."""
+        if not self.admits(role):
+            return 401
+        return 403 if self.route == CLAIMS_TO_BE else 404
 
     def on(self, objects: dict[str, Any]) -> str:
         url = f"/api/v1/{self.route}"
@@ -54,11 +68,15 @@ class Call:
 
 
 def every_call() -> list[Call]:
-    [version] = [found for found in urls.urlpatterns if isinstance(found, URLResolver) and str(found.pattern) == "v1/"]
-    addresses: list[Any] = version.url_patterns
     return [
-        Call(method, str(address.pattern), parts, DeviceKey in view.authentication_classes)
-        for address in addresses
+        Call(
+            method,
+            str(address.pattern),
+            parts,
+            DeviceKey in view.authentication_classes,
+            Bearer in view.authentication_classes,
+        )
+        for address in v1_routes()
         if set(parts := tuple(address.pattern.converters)) - set(NO_OBJECTS)
         for view in [address.callback.view_class]
         for method in METHODS
@@ -86,7 +104,16 @@ def objects_of(device: Device, orderer: User, owner: User) -> dict[str, Any]:
         "job_id": message.job_id,
         "message_id": message.message_id,
         "device_token": phone.address,
+        "command_id": a_command(device).command_id,
+        "own_job_id": reports.begin(device, reports.OwnJob("a job", "", Priority.NORMAL, None, None)).job_id,
     }
+
+
+def a_command(device: Device) -> DeviceCommand:
+    wish = commands.Wish(command_type="ping", payload=None, queued_by="person:test", reach=None)
+    command = commands.queue(device, wish, idempotency_key=None)
+    assert isinstance(command, DeviceCommand)
+    return command
 
 
 @pytest.fixture
@@ -113,17 +140,20 @@ def test_what_is_not_yours_is_not_there(call: Call, role: tuple[str, APIClient],
     refused = getattr(client, call.method)(call.on(foreign), {})
     absent = getattr(client, call.method)(call.on(ABSENT), {})
 
-    admitted = call.takes_devices or name != "as_device"
-    assert refused.status_code == (404 if admitted else 401)
+    assert refused.status_code == call.refusal(name)
     assert refused.json() == absent.json()
     assert fingerprint() == before
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
-def test_what_is_yours_is_there(call: Call, as_technician: APIClient, own: dict[str, Any]) -> None:
-    answer = getattr(as_technician, call.method)(call.on(own), {})
+def test_what_is_yours_is_there(
+    call: Call, as_technician: APIClient, as_device: APIClient, own: dict[str, Any]
+) -> None:
+    client = as_technician if call.takes_persons else as_device
 
-    assert answer.status_code in (200, 201, 204, 422)
+    answer = getattr(client, call.method)(call.on(own), {})
+
+    assert answer.status_code in (200, 201, 204, 409, 422)
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -178,7 +208,13 @@ def fingerprint() -> tuple[Any, ...]:
     """What a foreign call could have changed."""
     return (
         list(Job.objects.order_by("pk").values_list("job_id", "status")),
+        list(DeviceCommand.objects.order_by("pk").values_list("command_id", "status")),
+        list(DeviceJob.objects.order_by("pk").values_list("job_id", "status")),
         list(PushNotificationLog.objects.order_by("pk").values_list("message_id", "status", "acked_at")),
         list(Channel.objects.order_by("pk").values_list("device_id", "provider", "address_hash", "state")),
-        list(Device.objects.order_by("pk").values_list("device_id", "name", "key_hash", "previous_key_hash")),
+        list(
+            Device.objects.order_by("pk").values_list(
+                "device_id", "name", "key_hash", "previous_key_hash", "permissions"
+            )
+        ),
     )

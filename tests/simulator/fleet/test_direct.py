@@ -1,14 +1,16 @@
 """Devices straight in the database are those that HTTP would have made."""
 
+import re
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from delivery.models import Channel, Device, Site
+from delivery.models.device import DEVICE_ID_PATTERN
 from delivery.models.keys import key_matches
-from simulator.fleet import direct
-from simulator.fleet.plan import places
+from simulator.fleet import direct, plan
+from simulator.fleet.plan import Place, places
 from simulator.fleet.push_services import Addresses
 from simulator.fleet.roster import Roster
 
@@ -25,6 +27,20 @@ def test_makes_sites_devices_and_channels(roster: Roster) -> None:
     assert Device.objects.reachable().count() == 30
     assert Channel.objects.usable().filter(provider="mqtt").count() == 15
     assert Channel.objects.usable().filter(provider="simulation").count() == 12
+
+
+def test_every_model_gets_an_id_that_the_api_takes(roster: Roster) -> None:
+    names = {model.name for models in plan.MODELS.values() for model in models}
+    fleet = [Place("site-001", name, plan.KIOSK, "mqtt", acks_over_mqtt=False) for name in names]
+
+    direct.register(fleet, roster, ADDRESSES)
+
+    refused = [name for name in Device.objects.values_list("device_id", flat=True) if not valid_id(name)]
+    assert refused == []
+
+
+def valid_id(device_id: str) -> bool:
+    return re.fullmatch(DEVICE_ID_PATTERN, device_id) is not None
 
 
 def test_gives_devices_keys_that_the_roster_holds(roster: Roster) -> None:

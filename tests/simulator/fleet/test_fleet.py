@@ -15,6 +15,7 @@ from uuid import uuid4
 import aiomqtt
 import pytest
 
+from simulator.fleet import ledger
 from simulator.fleet.device import PUSH_SERVICES
 from simulator.fleet.listening import Broker
 from simulator.fleet.plan import places, read_channels
@@ -85,6 +86,26 @@ def test_each_message_is_received_and_acked_once_and_counted(var: Path, mqtt_bro
 
     assert counts(var)["totals"] == {"received": 2 * LISTENING, "duplicates": LISTENING, "acked": 2 * LISTENING}
     assert {counts(var)["devices"][device_id]["acked"] for device_id in listening} == {2}
+
+
+def test_notes_each_push_and_each_confirmed_ack_and_counts_the_answers(var: Path, mqtt_broker: Mqtt) -> None:
+    async def run() -> list[str]:
+        async with StandIn() as stand_in:
+            with fleet(var, stand_in, mqtt_broker, "--mqtt-acks", "0", "--ledger", str(var / "ledger")) as process:
+                await until(lambda: f"({LISTENING} connected)" in process.output())
+                listening = [device_id for device_id, provider in stand_in.channels.items() if provider == "mqtt"]
+                await push(mqtt_broker, listening, "m-1", "m-1")
+                await until(lambda: f"acked {LISTENING}, on their way 0" in process.output())
+                await asyncio.to_thread(process.stop)
+            return listening
+
+    listening = asyncio.run(run())
+
+    told = Counter((note["what"], note["by"], note["message_id"]) for note in ledger.read(var / "ledger"))
+    expected = {("pushed", "mqtt", f"m-1-{device_id}"): 2 for device_id in listening}
+    assert told == expected | {("acked", "http", f"m-1-{device_id}"): 1 for device_id in listening}
+    assert counts(var)["answers"].keys() <= {"200", "201", "202"}
+    assert counts(var)["answers"]["200"] >= LISTENING
 
 
 def test_a_device_without_push_finds_its_messages_in_the_inbox(var: Path, mqtt_broker: Mqtt) -> None:

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from simulator.fleet.device import Ack, Device, Identity
+from simulator.fleet.ledger import Ledger
 from simulator.fleet.server import Server
 from simulator.fleet.spool import Spool
 from tests.simulator.fleet.conftest import IDEAL, served, until
@@ -34,7 +35,7 @@ def spool_of(server: Server, *, batch: int = 1, published: Published | None = No
             published.append((topic, json.loads(payload)))
         return True
 
-    return Spool(server, IDEAL, Random(1), batch=batch, publish=publish)
+    return Spool(server, IDEAL, Random(1), batch=batch, publish=publish, ledger=Ledger(None))
 
 
 def with_spool(

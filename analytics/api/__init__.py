@@ -1,0 +1,1 @@
+"""`/api/v1/analytics/`: the numbers, for persons and backends, of the sites in their reach."""

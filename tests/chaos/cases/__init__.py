@@ -1,0 +1,1 @@
+"""One file for each fault; its `CASE` is found by itself."""

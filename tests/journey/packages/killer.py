@@ -1,0 +1,22 @@
+"""A provider as a package would bring it: its sends go well, but one payload kills the process that renders it."""
+
+import os
+import signal
+from typing import ClassVar
+
+from delivery.outcomes import Outcome
+from delivery.providers.base import Message
+from delivery.providers.simulation import Simulation
+
+POISON = "Poison"
+
+
+class Killer(Simulation):
+    """As native code does that a payload brings to its knees: no exception, no last word."""
+
+    name: ClassVar[str] = "killer"
+
+    async def send_one(self, message: Message) -> Outcome:
+        if message.content.get("title") == POISON:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await super().send_one(message)
