@@ -1,6 +1,6 @@
 """What can happen to messages: each act is one real call into the product, and what it should do to a row."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,8 +65,8 @@ class World:
 def drawn(chance: Random, world: World) -> Act:
     """Any act; mostly one that changes a row, as most find nothing to do."""
     for _ in range(4):
-        act = ACTS[chance.choice(OFTEN)](chance, world)
-        if any(act.on(copy(row)) for row in world.rows.values()) or chance.random() < 0.1:
+        act = chance.choice(ACTS)(chance, world)
+        if any(act.on(copy(row)) for row in world.rows.values()) or chance.random() < 0.25:
             break
     return act
 
@@ -156,9 +156,9 @@ def take(chance: Random, world: World) -> Act:
         ["take"],
         lambda: {
             row.id
-            for row in LOG.filter(pk__in=ids, expires_at__gt=now, expires_at__lt=PAUSED_UNTIL).take(
-                token=token, until=until
-            )
+            for row in LOG.filter(
+                pk__in=ids, channel__isnull=False, expires_at__gt=now, expires_at__lt=PAUSED_UNTIL
+            ).take(token=token, until=until)
         },
         lambda row: row.id in ids and row.take(token=token, now=now, until=until),
     )
@@ -377,11 +377,12 @@ def ack(chance: Random, world: World) -> Act:
     return Act(["device_has", "device_refuses"], lambda: acks.record([*batch, unknown]), on, receipts=receipts)
 
 
-ACTS: dict[str, Callable[[Random, World], Act]] = {
-    act.__name__: act
-    for act in (
-        *(claim, claim_lost, take, give_back, mark_sent, mark_due_again, mark_still_sent, mark_failed),
-        *(move_waiting, hedge, unhedge, expire, release_lost, settle, cancel, park, unpark, hand_out, device_has, ack),
-    )
-}
-OFTEN = (*ACTS, *["claim"] * 3, *["mark_sent"] * 2, "claim_lost", "mark_still_sent", "hedge", "settle")
+ENDS = (cancel, device_has, ack, hand_out, park, settle, expire, unhedge, move_waiting)
+GOES_ON = (claim_lost, take, give_back, mark_due_again, mark_still_sent, mark_failed, unpark, release_lost)
+ACTS: Sequence[Callable[[Random, World], Act]] = (
+    *ENDS,
+    *GOES_ON * 2,
+    *(mark_sent, hedge, claim_lost, mark_still_sent) * 4,
+    *[claim] * 6,
+)
+"""As often as it takes for messages to come far before they end."""

@@ -99,8 +99,10 @@ class Row:
         return True
 
     def take(self, *, token: UUID, now: datetime, until: datetime) -> bool:
-        """As channels.py calls it: what is over or paused stays."""
-        if self.status != "pending" or self.claim_token is not None or self.expires_at <= now or self.paused:
+        """As channels.py calls it, for messages on a channel: what is over or paused stays."""
+        if self.status != "pending" or self.claim_token is not None or self.channel_id is None:
+            return False
+        if self.expires_at <= now or self.paused:
             return False
         self.claim_token, self.claimed_until = token, until
         return True
