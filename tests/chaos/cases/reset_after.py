@@ -2,18 +2,19 @@
 
 from tests.chaos.case import Case
 from tests.chaos.push_faults import HTTP_1, HTTP_2, PATIENT, unanswered, wait_until_all_are_taken
-from tests.chaos.rig import say
+from tests.chaos.rig import PROVIDERS, say
 from tests.chaos.run import Run
 
 SHARE = 0.1
-SHARE_OF_SHARED = 0.01
-"""A cut of APNs' one connection ends everything that is in flight on it."""
+CUTS_OF_SHARED = 2
+"""About so many: a cut of APNs' one connection ends all that is in flight on it, up to 100 sends of each process,
+and their repeats are paced by the retry budget."""
 
 
 def inject(run: Run) -> None:
-    services = run.rig.services
+    services, of_provider = run.rig.services, run.messages / len(PROVIDERS)
     cutting = {each: services.fault(each, "reset-after", share=SHARE) for each in HTTP_1}
-    cutting[HTTP_2] = services.fault(HTTP_2, "reset-after", share=SHARE_OF_SHARED)
+    cutting[HTTP_2] = services.fault(HTTP_2, "reset-after", share=CUTS_OF_SHARED / of_provider)
     run.order()
     wait_until_all_are_taken(run)
     resets = {name: services.met(number) for name, number in cutting.items()}
