@@ -1,5 +1,6 @@
 """The Celery application: `celery -A celery_app worker -Q push.mqtt`. Settings: homepot/settings.py."""
 
+import gc
 import os
 import signal
 import sys
@@ -76,3 +77,11 @@ def end_in_time(exitcode: int, **_: object) -> None:
 def keep_good_connections(**_: object) -> None:
     """As Django does around a request: a database connection that failed or is too old goes, any other stays."""
     close_old_connections()
+
+
+@worker_process_init.connect
+def collect_less_often(**_: object) -> None:
+    """What the process was born with lives as long as it does: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -5,7 +5,6 @@ The first key signs, all verify: a new key goes to the front, an old one is drop
 """
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Sequence
 
@@ -27,5 +26,5 @@ def device_of(token: str, message_id: str, keys: Sequence[str]) -> str | None:
 
 def _mac(message_id: str, device_id: str, key: str) -> str:
     text = f"{message_id.lower()}\n{device_id}".encode("utf-8", "surrogatepass")
-    digest = hmac.new(key.encode(), text, hashlib.sha256).digest()
+    digest = hmac.digest(key.encode(), text, "sha256")
     return base64.urlsafe_b64encode(digest[:MAC_BYTES]).decode()

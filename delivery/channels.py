@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max, QuerySet
 
 from delivery import results
+from delivery.in_flight import Attempt
 from delivery.models import AddressChallenge, AuditLog, Channel, Device, PushNotificationLog
 from delivery.models.channel import ChannelQuerySet, ChannelState, address_hash
 from delivery.models.job import PAUSED_UNTIL
@@ -125,7 +126,7 @@ def _keep_messages(before: Device, channel: Channel, now: datetime) -> None:
     rows = own.filter(expires_at__gt=now, expires_at__lt=PAUSED_UNTIL).take(
         token=token, until=now + timedelta(seconds=settings.LEASE_S)
     )
-    results.write([results.Attempt(row, None, now, 0, channel_usable=False) for row in rows], token)
+    results.write([Attempt(row, None, now, 0, channel_usable=False) for row in rows], token)
 
 
 def _replace_others(device: Device, provider: str, kept: Channel | None, now: datetime) -> Channel | None:

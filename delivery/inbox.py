@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
-from delivery import ack_tokens, clocks, crash_points
+from delivery import clocks, crash_points, envelope
 from delivery.models import Job, PushNotificationLog, Status
 from delivery.models.job import PAUSED_UNTIL
-from delivery.priority import Priority
-from delivery.providers.base import Message, flat
+from delivery.providers.base import flat
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +55,6 @@ def hand_out(device_id: str) -> list[Waiting]:
 
 
 def _waiting(row: PushNotificationLog, content: dict[str, Any], now: datetime) -> Waiting:
-    message_id = str(row.message_id)
     sent_at = row.sent_at or now
-    message = Message(
-        message_id=message_id,
-        device_id=row.device_id,
-        address="",
-        content=content,
-        priority=Priority(row.priority),
-        sent_at=sent_at,
-        ttl_s=max(1, int((row.expires_at - now).total_seconds())),
-        ack_token=ack_tokens.sign(message_id, row.device_id, settings.ACK_KEYS),
-        ack_url=f"{settings.PUBLIC_URL}/api/v1/push/ack",
-    )
-    return Waiting(message_id, row.provider, flat(message), sent_at)
+    message = envelope.message(row, content, sent_at=sent_at, now=now)
+    return Waiting(message.message_id, row.provider, flat(message), sent_at)

@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -15,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from prometheus_client import Counter as Metric
 
 from delivery import backoff, breaker, clocks, crash_points, fanout, gate, guard, hints, outage, routing
+from delivery.in_flight import Attempt
 from delivery.models import Channel, DeliveryAttempt, Device, PushNotificationLog, setwise
 from delivery.models.push_log import INBOX
 from delivery.models.push_log_rows import Again, Claimed, Failed, Sent
@@ -33,19 +35,12 @@ CHANNEL_CLOSED = Outcome(kind=OutcomeKind.REJECTED, code="channel_closed", detai
 
 LOST_CLAIMS = Metric("homepot_lost_claims", "Results that came after their lease and changed nothing", ["provider"])
 
+
+class ClaimLost(Exception):
+    """A row among these is another's by now."""
+
+
 _budgets: defaultdict[tuple[str, str], breaker.RetryBudget] = defaultdict(breaker.RetryBudget)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What happened to one claimed row; without an outcome it was never sent."""
-
-    row: Claimed
-    outcome: Outcome | None
-    started_at: datetime
-    took_ms: int
-    channel_usable: bool = True
-    """False: the channel was parked, disabled or archived before its turn came."""
 
 
 @dataclass(slots=True)
@@ -96,32 +91,45 @@ def write(attempts: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
 
 
 def _write(claimed: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
-    """A claim that was lost writes nothing: its message is another's now, and what it saw may be long out of date."""
+    """A claim that was lost writes nothing: its message is another's now, and what it saw may be long out of date.
+
+    Where all were accepted, the one update tells by its count whether any was lost; else they are asked for first.
+    """
+    if all(attempt.outcome is not None and attempt.outcome.kind is OutcomeKind.ACCEPTED for attempt in claimed):
+        with suppress(ClaimLost), transaction.atomic():
+            _commit(claimed, token, surely_held=False)
+            return claimed
     with transaction.atomic():
         held = PushNotificationLog.objects.held([attempt.row.id for attempt in claimed], token)
         attempts = [attempt for attempt in claimed if attempt.row.id in held]
-        if not attempts:
-            return attempts
-        now = clocks.db_now()
-        steps = _next_steps(attempts, now)
-        log_rows = PushNotificationLog.objects
-        if steps.sent:
-            log_rows.mark_sent(steps.sent, token=token)
-        if steps.again:
-            log_rows.mark_due_again(steps.again, token=token)
-        if steps.failed:
-            log_rows.mark_failed(steps.failed, token=token)
-        if steps.still_sent:
-            log_rows.mark_still_sent(steps.still_sent, token=token)
-        if steps.unsent:
-            log_rows.give_back(steps.unsent, token=token, due_at=now)
-        DeliveryAttempt.objects.bulk_create(_stories(attempts))
-        _note_use(attempts, now)
-        _learn(attempts, now)
-        for provider in steps.wake:
-            hints.wake_sender(provider)
-        crash_points.passing("before_outcome_commit")
+        if attempts:
+            _commit(attempts, token, surely_held=True)
     return attempts
+
+
+def _commit(attempts: Sequence[Attempt], token: UUID, *, surely_held: bool) -> None:
+    """Write down all that follows from these. `ClaimLost` where not all are `surely_held` and one was not."""
+    now = clocks.db_now()
+    steps = _next_steps(attempts, now)
+    log_rows = PushNotificationLog.objects
+    sent = log_rows.mark_sent(steps.sent, token=token) if steps.sent else 0
+    if not surely_held and sent < len(attempts):
+        raise ClaimLost
+    if steps.again:
+        log_rows.mark_due_again(steps.again, token=token)
+    if steps.failed:
+        log_rows.mark_failed(steps.failed, token=token)
+    if steps.still_sent:
+        log_rows.mark_still_sent(steps.still_sent, token=token)
+    if steps.unsent:
+        log_rows.give_back(steps.unsent, token=token, due_at=now)
+    if stories := _stories(attempts):
+        DeliveryAttempt.objects.bulk_create(stories)
+    _note_use(attempts, now)
+    _learn(attempts, now)
+    for provider in steps.wake:
+        hints.wake_sender(provider)
+    crash_points.passing("before_outcome_commit")
 
 
 def _tell_of_lost_claims(claimed: Sequence[Attempt], written: Sequence[Attempt]) -> None:
@@ -378,6 +386,12 @@ def _gone(attempts: Sequence[Attempt]) -> dict[int, str]:
 
 def _note_use(attempts: Sequence[Attempt], now: datetime) -> None:
     """`last_used_at` of channels that carried a message, at most one write per channel and hour."""
-    used = {a.row.channel_id for a in attempts if a.outcome is not None and a.outcome.kind is OutcomeKind.ACCEPTED}
-    if used:
-        Channel.objects.filter(id__in=used).exclude(last_used_at__gt=now - USED_FRESH).update(last_used_at=now)
+    stale = {
+        attempt.row.channel_id
+        for attempt in attempts
+        if attempt.outcome is not None
+        and attempt.outcome.kind is OutcomeKind.ACCEPTED
+        and (attempt.channel_used_at is None or attempt.channel_used_at <= now - USED_FRESH)
+    }
+    if stale:
+        Channel.objects.note_use(sorted(stale), now)

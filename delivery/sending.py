@@ -4,43 +4,30 @@ The claim is committed before any network call, and every result is written unde
 slept too long or was overtaken by the device's ack changes nothing that is no longer its own.
 """
 
-import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from delivery import ack_tokens, clocks, crash_points, credentials, event_loop, gate, guard, hints, results, stopping
+from delivery import clocks, crash_points, credentials, event_loop, gate, hints, in_flight, results
+from delivery.in_flight import Attempt, Batch, Came, Draft
 from delivery.models import Channel, Job, PushNotificationLog
-from delivery.models.channel import ChannelState
+from delivery.models.channel import Carrier
 from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import Claimed
-from delivery.outcomes import Outcome, OutcomeKind, no_answer
+from delivery.outcomes import OutcomeKind
 from delivery.priority import Priority
 from delivery.providers import clock
-from delivery.providers.base import ConfigError, Message, Provider
-from delivery.results import Attempt
+from delivery.providers.base import ConfigError, Provider
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of one credential that this process holds."""
-
-    rows: Sequence[Claimed]
-    token: UUID
-    claimed_at: datetime
-    claimed_mono: float
 
 
 def send_batch(provider: str) -> int:
@@ -129,14 +116,12 @@ def _run(provider: Provider, batch: Batch) -> None:
 
     No send starts once the gate has closed or this worker is told to end: what is left is given back.
     """
-    came: SimpleQueue[Attempt | None] = SimpleQueue()
+    came: Came = SimpleQueue()
     drafts = _drafts(batch)
     closed = Event()
-    future = event_loop.submit(_send_all(provider, drafts, batch, came, closed))
+    future = event_loop.submit(in_flight.send_all(provider, drafts, batch, came, closed))
     try:
-        ended = False
-        while not ended:
-            attempts, ended = _collect(came)
+        while (attempts := came.get()) is not None:
             _tell(results.write(attempts, batch.token))
             if _any_failed(attempts) and gate.is_closed(provider.name, batch.rows[0].credential):
                 closed.set()
@@ -147,24 +132,6 @@ def _run(provider: Provider, batch: Batch) -> None:
 
 def _any_failed(attempts: Sequence[Attempt]) -> bool:
     return any(each.outcome is not None and each.outcome.kind is not OutcomeKind.ACCEPTED for each in attempts)
-
-
-def _collect(came: "SimpleQueue[Attempt | None]") -> tuple[list[Attempt], bool]:
-    """What came in: waits for the first, then for more until there are enough or the first has waited long enough."""
-    item = came.get()
-    if item is None:
-        return [], True
-    attempts = [item]
-    deadline = time.monotonic() + settings.RESULT_WAIT_S
-    while len(attempts) < settings.RESULT_BATCH:
-        try:
-            item = came.get(timeout=max(0.0, deadline - time.monotonic()))
-        except Empty:
-            return attempts, False
-        if item is None:
-            return attempts, True
-        attempts.append(item)
-    return attempts, False
 
 
 def _tell(attempts: Sequence[Attempt]) -> None:
@@ -183,106 +150,13 @@ def _tell(attempts: Sequence[Attempt]) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A claimed row with what its message needs, except the moment at which it is sent."""
-
-    row: Claimed
-    address: str
-    environment: str
-    usable: bool
-    content: Mapping[str, Any]
-    collapse_key: str
-    held_back: bool = False
-    """Its job was paused or called off since it was claimed."""
-
-
 def _drafts(batch: Batch) -> list[Draft]:
-    used = Channel.objects.select_related("device").only("address", "environment", "state", "device__device_id")
-    channels = used.in_bulk({row.channel_id for row in batch.rows})
-    jobs = {
-        job.job_id: job
-        for job in Job.objects.filter(job_id__in={row.job_id for row in batch.rows}).only(
-            "job_id", "payload", "collapse_key", "status"
-        )
-    }
-    return [
-        Draft(
-            row=row,
-            address=channels[row.channel_id].address,
-            environment=channels[row.channel_id].environment,
-            usable=_carries(channels[row.channel_id], row),
-            content=jobs[row.job_id].payload,
-            collapse_key=jobs[row.job_id].collapse_key,
-            held_back=jobs[row.job_id].status in (JobStatus.PAUSED, JobStatus.CANCELLED),
-        )
-        for row in batch.rows
-    ]
+    channels = Channel.objects.carriers({row.channel_id for row in batch.rows})
+    jobs = Job.objects.filter(job_id__in={row.job_id for row in batch.rows})
+    found = {job_id: rest for job_id, *rest in jobs.values_list("job_id", "payload", "collapse_key", "status")}
+    return [_draft(row, channels[row.channel_id], *found[row.job_id]) for row in batch.rows]
 
 
-def _carries(channel: Channel, row: Claimed) -> bool:
-    """Not a closed channel, nor one whose address has moved to another device since."""
-    return channel.state == ChannelState.ACTIVE and channel.device.device_id == row.device_id
-
-
-def _message(draft: Draft, sent_at: datetime) -> Message:
-    row = draft.row
-    message_id = str(row.message_id)
-    return Message(
-        message_id=message_id,
-        device_id=row.device_id,
-        address=draft.address,
-        content=draft.content,
-        priority=Priority(row.priority),
-        sent_at=sent_at,
-        ttl_s=max(1, int((row.expires_at - sent_at).total_seconds())),
-        ack_token=ack_tokens.sign(message_id, row.device_id, settings.ACK_KEYS),
-        ack_url=f"{settings.PUBLIC_URL}/api/v1/push/ack",
-        collapse_key=draft.collapse_key,
-        environment=draft.environment,
-    )
-
-
-async def _send_all(
-    provider: Provider, drafts: Sequence[Draft], batch: Batch, came: "SimpleQueue[Attempt | None]", closed: Event
-) -> None:
-    """Keep up to a window of sends in flight, fewer until the first is accepted; each result goes to `came`, and None
-    after the last. No send starts that could end after the batch's budget."""
-    waiting = deque(drafts)
-    caution = guard.Caution(provider)
-    last_start = batch.claimed_mono + settings.BATCH_BUDGET_S - settings.SEND_DEADLINE_S
-
-    async def sender(number: int) -> None:
-        await caution.turn(number)
-        while waiting:
-            draft = waiting.popleft()
-            started = time.monotonic()
-            sent_at = batch.claimed_at + timedelta(seconds=started - batch.claimed_mono)
-            too_late = started > last_start or draft.row.expires_at <= sent_at
-            held_back = draft.held_back or caution.stops or closed.is_set() or stopping.told()
-            if not draft.usable or held_back or too_late:
-                came.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
-                continue
-            outcome = await _try_once(provider, draft, sent_at)
-            crash_points.passing("after_answer")
-            caution.note(outcome)
-            came.put(Attempt(draft.row, outcome, sent_at, round((time.monotonic() - started) * 1000)))
-        caution.nothing_left()
-
-    try:
-        await asyncio.gather(*(sender(number) for number in range(min(settings.SEND_WINDOW, len(drafts)))))
-    finally:
-        came.put(None)
-
-
-async def _try_once(provider: Provider, draft: Draft, sent_at: datetime) -> Outcome:
-    try:
-        return await asyncio.wait_for(provider.send_one(_message(draft, sent_at)), settings.SEND_DEADLINE_S)
-    except TimeoutError:
-        return no_answer("the provider did not answer in time")
-    except Exception:
-        log.exception(
-            "a provider raised instead of returning an outcome",
-            extra={"provider": provider.name, **draft.row.ids},
-        )
-        return Outcome(kind=OutcomeKind.RETRY, code="provider_bug")
+def _draft(row: Claimed, channel: Carrier, content: Mapping[str, Any], collapse_key: str, status: str) -> Draft:
+    held_back = status in (JobStatus.PAUSED, JobStatus.CANCELLED)
+    return Draft(row, channel, content, collapse_key, held_back)

@@ -72,7 +72,10 @@ def _for_apple(message: Message) -> Message:
 
 def is_background(message: Message) -> bool:
     """Nothing to show: the app is woken with the data alone."""
-    return bool(message.content.get("data_only")) or all(message.content.get(key) in (None, "") for key in _SHOWN)
+    content = message.content
+    if content.get("data_only"):
+        return True
+    return not (content.get("title") or content.get("body")) and all(content.get(key) in (None, "") for key in _SHOWN)
 
 
 def collapse_id(collapse_key: str) -> str:

@@ -59,6 +59,8 @@ def flat(message: Message) -> dict[str, Any]:
 def overrides(message: Message, provider: str) -> Mapping[str, Any]:
     """What the order says for this provider alone (`platforms`), to be laid over the rest of the content."""
     platforms = message.content.get("platforms")
+    if not platforms:
+        return {}
     found = platforms.get(provider) if isinstance(platforms, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 

@@ -14,6 +14,7 @@ from redis import Redis
 from analytics import rollups
 from analytics.models import HourlyRollup, RollupState
 from delivery import acks, clocks, inbox, results, sweeps
+from delivery.in_flight import Attempt
 from delivery.models import DeliveryAttempt, Device, PushNotificationLog
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, accepted
@@ -39,11 +40,11 @@ def order(rng: Random, number: int) -> None:
             a_channel(row.device, provider, rank)
 
 
-def attempt(rng: Random, row: Claimed) -> results.Attempt:
+def attempt(rng: Random, row: Claimed) -> Attempt:
     refused = Outcome(kind=rng.choice(list(OutcomeKind)), code="said no")
     outcome = rng.choice([accepted("p"), accepted("p"), refused, None])
     started_at = clocks.db_now() - timedelta(milliseconds=rng.randrange(50))
-    return results.Attempt(row, outcome, started_at, rng.randrange(2_000))
+    return Attempt(row, outcome, started_at, rng.randrange(2_000))
 
 
 def send(rng: Random) -> None:

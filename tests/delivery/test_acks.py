@@ -171,7 +171,6 @@ def test_the_device_key_needs_no_device_id(client: APIClient, message: PushNotif
         ({"message_id": 5}, {}, 422),
         ({"message_id": "x" * 101}, {}, 422),
         ({"received_at": "yesterday"}, {}, 422),
-        ({"received_at": "0001-01-01T00:00:00+14:00"}, {}, 422),
         ({"received_at": 1_700_000_000}, {}, 422),
         ({"error_message": 7}, {}, 422),
     ],

@@ -8,6 +8,7 @@ from django.conf import LazySettings
 from django.core.cache import caches
 
 from delivery import breaker, clocks, gate, guard, results, sweeps
+from delivery.in_flight import Attempt
 from delivery.models import Alert, Channel, ProviderState, PushNotificationLog
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, accepted
@@ -334,7 +335,7 @@ def test_a_device_that_registered_again_after_its_address_went_keeps_its_channel
     assert row.channel_id is not None
     now = clocks.db_now()
     gone = Outcome(kind=OutcomeKind.ADDRESS_GONE, code="Unregistered", gone_since=now - timedelta(days=1))
-    attempt = results.Attempt(_claimed(row), gone, now, 5)
+    attempt = Attempt(_claimed(row), gone, now, 5)
 
     assert results._gone([attempt]) == {}
     Channel.objects.update(registered_at=now - timedelta(days=2))

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
 from delivery import acks, clocks, event_loop, gate, inbox, results, sending, stopping, sweeps
+from delivery.in_flight import Attempt
 from delivery.models import Alert, Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.priority import Priority
@@ -196,7 +197,7 @@ def fail_all(
     token = uuid4()
     taken = [row for row in claim(token, limit=1000, provider=provider) if row.id in wanted]
     said = replace(outcome(OutcomeKind.RETRY, "503"), least_wait_s=least_wait_s)
-    failed = [results.Attempt(row, said, clocks.db_now(), 3) for row in taken]
+    failed = [Attempt(row, said, clocks.db_now(), 3) for row in taken]
     results.write(failed, token)
     return rows
 
@@ -263,7 +264,7 @@ def test_a_write_asks_as_much_for_many_rejected_messages_as_for_one() -> None:
     def queries(count: int) -> int:
         messages(count)
         taken = claim(token := uuid4())
-        rejected = [results.Attempt(row, outcome(OutcomeKind.REJECTED), clocks.db_now(), 3) for row in taken]
+        rejected = [Attempt(row, outcome(OutcomeKind.REJECTED), clocks.db_now(), 3) for row in taken]
         with CaptureQueriesContext(connection) as asked:
             results.write(rejected, token)
         return len(asked)
@@ -440,7 +441,7 @@ def test_a_result_after_the_lease_changes_nothing_and_is_told(
     PushNotificationLog.objects.claim_lost("simulation", "default", Priority.NORMAL, token=other, now=now, until=now)
     before = everything()
 
-    written = results.write([results.Attempt(stale, outcome(kind) if kind else None, now, 5)], token)
+    written = results.write([Attempt(stale, outcome(kind) if kind else None, now, 5)], token)
 
     assert (everything(), written) == (before, [])
     [line] = [record for record in caplog.records if record.getMessage() == "claim lost"]
@@ -459,7 +460,7 @@ def test_the_rows_of_a_write_that_are_still_held_are_written(scripted: type[Scri
     stale = claim(token)
     PushNotificationLog.objects.filter(pk=lost.pk).update(claim_token=uuid4())
 
-    results.write([results.Attempt(row, accepted("p"), clocks.db_now(), 5) for row in stale], token)
+    results.write([Attempt(row, accepted("p"), clocks.db_now(), 5) for row in stale], token)
 
     assert PushNotificationLog.objects.get(pk=lost.pk).status == "pending"
     assert PushNotificationLog.objects.get(pk=kept.pk).status == "sent"
@@ -486,7 +487,7 @@ def test_an_ack_that_overtakes_the_result_keeps_the_message_delivered(scripted: 
     [taken] = claim(token := uuid4())
     PushNotificationLog.objects.filter(pk=row.pk).update(status="delivered", received_at=clocks.db_now())
 
-    results.write([results.Attempt(taken, accepted("p"), clocks.db_now(), 3)], token)
+    results.write([Attempt(taken, accepted("p"), clocks.db_now(), 3)], token)
 
     row.refresh_from_db()
     assert (row.status, row.provider_message_id) == ("delivered", "p")
@@ -600,7 +601,7 @@ def test_a_hedge_that_no_channel_takes_leaves_it_sent_by_the_first(hedged: PushN
     sweeps.hedge()
     [taken] = claim(token := uuid4(), provider="mqtt")
 
-    results.write([results.Attempt(taken, outcome(OutcomeKind.REJECTED), clocks.db_now(), 3)], token)
+    results.write([Attempt(taken, outcome(OutcomeKind.REJECTED), clocks.db_now(), 3)], token)
 
     hedged.refresh_from_db()
     assert (hedged.status, hedged.provider) == ("sent", "simulation")
