@@ -172,7 +172,7 @@ def _note(pushes: Sequence[Push], outcomes: Sequence[Outcome], now: datetime) ->
             case OutcomeKind.ACCEPTED | OutcomeKind.ADDRESS_GONE | OutcomeKind.REJECTED:
                 row.update(due_at=None)
             case OutcomeKind.RETRY | OutcomeKind.THROTTLED | OutcomeKind.MISCONFIGURED:
-                row.update(due_at=now + max(PUSH_LEASE, timedelta(seconds=outcome.retry_after_s or 0.0)))
+                row.update(due_at=now + max(PUSH_LEASE, timedelta(seconds=outcome.floor_s)))
 
 
 # --- Sweeps

@@ -32,10 +32,18 @@ class Outcome:
     code: str = ""
     provider_message_id: str = ""
     retry_after_s: float | None = None
+    """What this answer itself asks for."""
+    least_wait_s: float = 0.0
+    """What the provider's pages ask for, whatever the answer says. Such a repeat is paced like any other."""
     detail: str = ""
     """Our own words for a person, at most 500 characters; never the other side's text, never an address."""
     gone_since: datetime | None = None
     """With `address_gone`: a channel registered after this moment is alive. None where the provider names none."""
+
+    @property
+    def floor_s(self) -> float:
+        """The same channel is not tried again sooner."""
+        return max(self.retry_after_s or 0.0, self.least_wait_s)
 
 
 def accepted(provider_message_id: str = "", code: str = "") -> Outcome:

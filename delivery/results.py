@@ -159,9 +159,9 @@ def _next_steps(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
             case OutcomeKind.ACCEPTED:
                 steps.sent.append(_sent(attempt, outcome))
             case OutcomeKind.RETRY:
-                _later(steps, row, outcome, recipients, now, floor_s=outcome.retry_after_s or 0.0)
+                _later(steps, row, outcome, recipients, now, floor_s=outcome.floor_s)
             case OutcomeKind.THROTTLED:
-                _later(steps, row, outcome, recipients, now, floor_s=outcome.retry_after_s or THROTTLED_WAIT_S)
+                _later(steps, row, outcome, recipients, now, floor_s=outcome.floor_s or THROTTLED_WAIT_S)
             case OutcomeKind.ADDRESS_GONE:
                 _next_channel(steps, row, outcome, recipients, now)
             case OutcomeKind.REJECTED:

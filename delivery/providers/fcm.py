@@ -192,7 +192,13 @@ def read(answer: Answer, now: datetime) -> Outcome:
         kind = OutcomeKind.ADDRESS_GONE
     if kind is OutcomeKind.THROTTLED and _is_one_devices_quota(error):
         kind = OutcomeKind.RETRY
-    return Outcome(kind=kind, code=code, retry_after_s=_wait_s(answer, kind, now), detail=HINTS.get(code, ""))
+    return Outcome(
+        kind=kind,
+        code=code,
+        retry_after_s=retry_after_s(answer.headers, now),
+        least_wait_s=MIN_WAITS_S.get(kind, 0.0),
+        detail=HINTS.get(code, ""),
+    )
 
 
 def _code(error: Mapping[str, Any], status: int) -> str:
@@ -239,11 +245,6 @@ def _is_one_devices_quota(error: Mapping[str, Any]) -> bool:
     return bool(violations) and all(
         "device" in f"{v.get('subject')} {v.get('description')}".lower() for v in violations
     )
-
-
-def _wait_s(answer: Answer, kind: OutcomeKind, now: datetime) -> float | None:
-    asked_s = retry_after_s(answer.headers, now)
-    return max(asked_s or 0.0, MIN_WAITS_S[kind]) if kind in MIN_WAITS_S else asked_s
 
 
 def _details(error: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:

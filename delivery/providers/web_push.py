@@ -51,6 +51,7 @@ CREDENTIAL_WORDS = re.compile(
 )
 """Said with a 400 by services that do not use those statuses."""
 
+UNREADABLE = "unreadable_answer"
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,49}")
 MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -141,6 +142,8 @@ class WebPush(Provider):
 def outcome_of(answer: Answer, now: datetime) -> Outcome:
     """What an answer means by itself. A refused credential is `misconfigured` until someone knows better."""
     kind = OutcomeKind.MISCONFIGURED if refuses_credential(answer) else _kind(answer.status)
+    if _is_unreadable(answer):
+        return Outcome(kind=OutcomeKind.RETRY, code=UNREADABLE, detail="the answer was not a push service's")
     if kind is OutcomeKind.ACCEPTED:
         return accepted(_message_id(answer.headers))
     return Outcome(
@@ -155,6 +158,13 @@ def refuses_credential(answer: Answer) -> bool:
     """The VAPID header is not believed, or this subscription was made with another key."""
     refused = answer.status == 400 and CREDENTIAL_WORDS.search(answer.body) is not None
     return refused or answer.status in CREDENTIAL_STATUSES
+
+
+def _is_unreadable(answer: Answer) -> bool:
+    """A success as no push service says it: RFC 8030 knows 201 and 202, so a 200 has to name the message."""
+    return 200 <= answer.status < 300 and (
+        answer.truncated or (answer.status == 200 and not _message_id(answer.headers))
+    )
 
 
 def _kind(status: int) -> OutcomeKind:

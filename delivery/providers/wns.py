@@ -65,6 +65,9 @@ SUPPORT_HEADERS = (
 )
 """What Microsoft asks for when a problem is reported: logged for each notification that was not received."""
 
+UNREADABLE = "unreadable_answer"
+"""A 2xx without a single header of WNS, although each request asks for its status."""
+
 AWAY = ("disconnected", "tempconnected", "tempdisconnected")
 MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -181,6 +184,8 @@ def outcome_of(answer: Answer, now: datetime) -> Outcome:
     away = device if device in AWAY else ""
     kind, code = _kind(answer.status), f"http_{answer.status}"
     if kind is OutcomeKind.ACCEPTED:
+        if answer.truncated or not any(name.startswith("x-wns-") for name in answer.headers):
+            return Outcome(kind=OutcomeKind.RETRY, code=UNREADABLE, detail="the answer was not one of WNS's")
         said = _said(answer.headers)
         if said not in STATUSES:
             return accepted(message_id, away)

@@ -115,6 +115,9 @@ class EmulatedFcm(EmulatedService):
     def thanks(self, request: Request, accepted: Accepted) -> Answer:
         return json_answer(200, {"name": accepted.provider_message_id})
 
+    def summary(self) -> dict[str, Any]:
+        return {**super().summary(), "tokens_given": self.tokens.given}
+
     def refusal(self, status: int, reason: str, request: Request) -> Answer:
         if reason == DEVICE_QUOTA:
             return device_quota_exceeded()

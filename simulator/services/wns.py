@@ -14,7 +14,7 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from simulator.services.access_tokens import AccessTokens, TokenState
@@ -103,6 +103,9 @@ class EmulatedWns(EmulatedService):
 
     def thanks(self, request: Request, accepted: Accepted) -> Answer:
         return Answer(status=200, headers=self._headers(request, "received", accepted.provider_message_id))
+
+    def summary(self) -> dict[str, Any]:
+        return {**super().summary(), "tokens_given": self.tokens.given}
 
     def refusal(self, status: int, reason: str, request: Request) -> Answer:
         """For 200, `reason` is the X-WNS-Status: `dropped` or `channelthrottled`."""

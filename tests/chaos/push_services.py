@@ -51,6 +51,14 @@ class PushServices:
         """End one fault, or all."""
         self._call("DELETE", "/faults" if number is None else f"/faults?number={number}")
 
+    def expire_tokens(self, service: str) -> None:
+        """No access token given so far is taken any more."""
+        self._call("DELETE", f"/tokens?service={service}")
+
+    def met(self, number: int) -> int:
+        """How many requests a fault that is still in force has decided about."""
+        return sum(int(each["met"]) for each in self._call("GET", "/faults")["faults"] if each["number"] == number)
+
     def counts(self) -> dict[str, dict[str, Any]]:
         """Each service's sums: `accepted`, `requests`, `answers` by status and more."""
         counts: dict[str, dict[str, Any]] = self._call("GET", "/counts")

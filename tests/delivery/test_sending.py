@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -187,13 +188,16 @@ def test_a_retry_waits_for_its_time_and_tells_why(scripted: type[Scripted]) -> N
     assert sending.send_batch("simulation") == 0
 
 
-def fail_all(count: int, ttl_s: int, provider: str = "simulation") -> list[PushNotificationLog]:
+def fail_all(
+    count: int, ttl_s: int, provider: str = "simulation", least_wait_s: float = 0.0
+) -> list[PushNotificationLog]:
     """Messages whose first attempt fails, without a breaker between them."""
     rows = messages(count, ttl_s=ttl_s, provider=provider)
     wanted = {row.pk for row in rows}
     token = uuid4()
     taken = [row for row in claim(token, limit=1000, provider=provider) if row.id in wanted]
-    failed = [Attempt(row, outcome(OutcomeKind.RETRY, "503"), clocks.db_now(), 3) for row in taken]
+    said = replace(outcome(OutcomeKind.RETRY, "503"), least_wait_s=least_wait_s)
+    failed = [Attempt(row, said, clocks.db_now(), 3) for row in taken]
     results.write(failed, token)
     return rows
 
@@ -210,6 +214,15 @@ def test_repeats_that_there_is_no_time_for_put_no_later_one_off() -> None:
     [row] = fail_all(1, ttl_s=300)
 
     assert waits_s(row) < 65
+
+
+def test_repeats_are_paced_where_the_provider_has_a_shortest_wait() -> None:
+    rows = fail_all(60, ttl_s=300, least_wait_s=10)
+
+    waits = sorted(waits_s(row) for row in rows)
+
+    assert waits[0] > 9
+    assert waits[-1] > 40
 
 
 def test_the_repeats_of_one_credential_put_none_of_another_off() -> None:

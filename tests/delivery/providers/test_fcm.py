@@ -186,15 +186,19 @@ def test_the_quota_of_one_device_throttles_nobody_else(tmp_path: Path, subjects:
         (429, "5", 60),
         (429, "90", 90),
         (429, "1000000000", 3600),
-        (403, None, None),
+        (403, None, 0),
     ],
 )
 def test_waits_as_long_as_google_asks_for_and_at_least_its_minimum(
-    tmp_path: Path, status: int, retry_after: str | None, wait_s: float | None
+    tmp_path: Path, status: int, retry_after: str | None, wait_s: float
 ) -> None:
     headers = {"retry-after": retry_after} if retry_after else {}
 
-    assert outcome_of(tmp_path, Reply(status, b"{}", headers)).retry_after_s == wait_s
+    assert outcome_of(tmp_path, Reply(status, b"{}", headers)).floor_s == wait_s
+
+
+def test_its_minimum_is_no_wish_of_google(tmp_path: Path) -> None:
+    assert outcome_of(tmp_path, Reply(503, b"{}", {})).retry_after_s is None
 
 
 @pytest.mark.parametrize(

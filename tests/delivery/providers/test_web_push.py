@@ -248,7 +248,10 @@ def reason(status: int, word: str) -> Answer:
 @pytest.mark.parametrize(
     ("given", "kind", "code"),
     [
-        (answer(200), "accepted", ""),
+        (answer(200), "retry", "unreadable_answer"),
+        (answer(200, b"<h1>502</h1>", content_type="text/html"), "retry", "unreadable_answer"),
+        (answer(200, location="https://push.example/m/1"), "accepted", ""),
+        (Answer(201, {}, b" " * 65_536, truncated=True), "retry", "unreadable_answer"),
         (answer(201), "accepted", ""),
         (answer(202), "accepted", ""),
         (answer(204), "accepted", ""),

@@ -56,7 +56,7 @@ def test_gives_googles_own_library_an_access_token(fcm: EmulatedFcm) -> None:
         credentials.refresh(GoogleRequest(session=session))
 
     assert credentials.valid
-    assert fcm.tokens.given == 1
+    assert fcm.summary()["tokens_given"] == 1
 
 
 def test_refuses_a_grant_signed_with_another_key(fcm: EmulatedFcm) -> None:
