@@ -213,6 +213,8 @@ class Mqtt(Server):
     def __init__(self, folder: Path | None = None, *, port: int | None = None) -> None:
         super().__init__(folder, port=port)
         self.password = secrets.token_urlsafe(16)
+        self.settings: dict[str, str] = {}
+        """Mosquitto's, from its next start on, where they differ from production's."""
 
     @property
     def url(self) -> str:
@@ -236,6 +238,9 @@ class Mqtt(Server):
         command = brokers.mqtt_command(self._data(), self.port, self.password)
         if command is None:
             raise ProcessError("no MQTT broker")
+        if self.settings:
+            with (self._data() / "mosquitto.conf").open("a", encoding="utf-8") as file:
+                file.writelines(f"{name} {value}\n" for name, value in self.settings.items())
         return spawn(self.name, command, folder=self.folder)
 
 

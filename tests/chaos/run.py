@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.rig import Rig, say, since
@@ -16,7 +16,8 @@ LIMIT_S = 240.0
 """For a case from its first order to its last message; the rig's start comes on top."""
 PAUSE_S = 0.05
 BETWEEN_TRIES_S = 0.5
-CONTENT = {"title": "New prices", "body": "Valid from today", "data": {"action": "load_prices"}}
+CONTENT_TITLE = "New prices"
+CONTENT = {"body": "Valid from today", "data": {"action": "load_prices"}}
 
 
 @dataclass
@@ -56,17 +57,27 @@ class Run:
         left = self.messages - self.ordered if messages is None else messages
         while left > 0:
             count = min(left, self.rig.device_count)
-            job_id = self._order(count, ttl_s, patience_s)
+            everybody = count == self.rig.device_count
+            target = {"all": True} if everybody else {"devices": self.rig.device_ids[:count]}
+            job_id = self._order(target, ttl_s, patience_s)
             if job_id is None:
                 return
             self.job_ids.append(job_id)
             self.ordered += count
             left -= count
 
-    def _order(self, count: int, ttl_s: int, patience_s: float) -> str | None:
-        everybody = count == self.rig.device_count
-        target = {"all": True} if everybody else {"devices": self.rig.device_ids[:count]}
-        push = {**CONTENT, "ttl_seconds": ttl_s}
+    def order_for(self, device_ids: Sequence[str], *, ttl_s: int = TTL_S, title: str = CONTENT_TITLE) -> str | None:
+        """One message for each of these devices, as one job; its id."""
+        job_id = self._order({"devices": list(device_ids)}, ttl_s, patience_s=0.0, title=title)
+        if job_id is not None:
+            self.job_ids.append(job_id)
+            self.ordered += len(device_ids)
+        return job_id
+
+    def _order(
+        self, target: Mapping[str, object], ttl_s: int, patience_s: float, title: str = CONTENT_TITLE
+    ) -> str | None:
+        push = {**CONTENT, "title": title, "ttl_seconds": ttl_s}
         body = {"name": "Chaos", "target": target, "push_notification": push}
         headers = {"Idempotency-Key": secrets.token_hex(8)}
         gives_up_at = time.monotonic() + patience_s

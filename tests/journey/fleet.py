@@ -1,7 +1,7 @@
 """Simulated devices in a process of their own, and what they themselves say they got."""
 
 import json
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,16 @@ class Fleet:
         }
         if push_services is not None:
             options["--push-services"] = push_services
-        command: list[str | Path] = [PYTHON, "manage.py", "fleet", "--register-directly"]
-        command += [str(part) for option in options.items() for part in option]
-        env = {**production.env, "SIMULATOR": "1"}
-        self.process: Process = spawn(name, command, folder=production.folder, env=env)
+        self._name, self._production = name, production
+        self._command: list[str | Path] = [PYTHON, "manage.py", "fleet", "--register-directly"]
+        self._command += [str(part) for option in options.items() for part in option]
+        self.process = self.start()
+
+    def start(self, **env: str) -> Process:
+        """The same devices, also after an end; only what was on its way to them is forgotten."""
+        env = {**self._production.env, "SIMULATOR": "1", **env}
+        self.process = spawn(self._name, self._command, folder=self._production.folder, env=env)
+        return self.process
 
     def wait_until_connected(self, timeout_s: float = 60.0) -> None:
         """At the push services and at the broker; a device with a fallback at both."""
@@ -68,15 +74,13 @@ class Fleet:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """received, duplicates and acked of every device but the simulation's, as they are now."""
-        asked_at = datetime.now(UTC)
-        self.process.wait_for("fresh counts", lambda: self._written_at() > asked_at)
+        self._wait_for_fresh_counts()
         devices: dict[str, dict[str, int]] = self._read()["devices"]
         return devices
 
     def answers(self) -> dict[str, int]:
         """How often the server gave each answer, by status, as it is now."""
-        asked_at = datetime.now(UTC)
-        self.process.wait_for("fresh counts", lambda: self._written_at() > asked_at)
+        self._wait_for_fresh_counts()
         answers: dict[str, int] = self._read()["answers"]
         return answers
 
@@ -90,12 +94,10 @@ class Fleet:
         devices: dict[str, dict[str, int]] = self._read()["devices"]
         return devices
 
-    def _written_at(self) -> datetime:
-        return (
-            datetime.fromisoformat(self._read()["written_at"])
-            if self._file.exists()
-            else datetime.min.replace(tzinfo=UTC)
-        )
+    def _wait_for_fresh_counts(self) -> None:
+        """By the time of the file: the devices' own clock may be wrong."""
+        asked_ns = time.time_ns()
+        self.process.wait_for("fresh counts", lambda: self._file.exists() and self._file.stat().st_mtime_ns > asked_ns)
 
     def _read(self) -> dict[str, Any]:
         counts: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))

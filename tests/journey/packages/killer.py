@@ -1,4 +1,4 @@
-"""A provider as a package would bring it: its sends go well, but one payload kills the process that renders it."""
+"""Providers as a package would bring them: their sends go well, but one payload kills the process that renders it."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from delivery.outcomes import Outcome
 from delivery.providers.base import Message
+from delivery.providers.fcm import Fcm
 from delivery.providers.simulation import Simulation
 
 POISON = "Poison"
@@ -17,6 +18,20 @@ class Killer(Simulation):
     name: ClassVar[str] = "killer"
 
     async def send_one(self, message: Message) -> Outcome:
-        if message.content.get("title") == POISON:
-            os.kill(os.getpid(), signal.SIGKILL)
+        die_of(message)
         return await super().send_one(message)
+
+
+class KillerFcm(Fcm):
+    """The same for devices that a push service reaches."""
+
+    name: ClassVar[str] = "killer_fcm"
+
+    async def send_one(self, message: Message) -> Outcome:
+        die_of(message)
+        return await super().send_one(message)
+
+
+def die_of(message: Message) -> None:
+    if message.content.get("title") == POISON:
+        os.kill(os.getpid(), signal.SIGKILL)
