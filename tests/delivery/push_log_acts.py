@@ -66,7 +66,7 @@ def drawn(chance: Random, world: World) -> Act:
     """Any act; mostly one that changes a row, as most find nothing to do."""
     for _ in range(4):
         act = chance.choice(ACTS)(chance, world)
-        if any(act.on(copy(row)) for row in world.rows.values()) or chance.random() < 0.25:
+        if any(act.on(copy(row)) for row in world.rows.values()) or chance.random() < 0.5:
             break
     return act
 
