@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from delivery import clocks, fanout, inbox, job_control, jobs, sending, sweeps
+from delivery import clocks, fanout, in_flight, inbox, job_control, jobs, sending, sweeps
 from delivery.models import AuditLog, Device, Job, PushNotificationLog
 from delivery.models.job import PAUSED_UNTIL
 from delivery.models.push_log_rows import Again, Sent
@@ -132,7 +132,7 @@ def test_nothing_is_sent_of_a_job_that_was_stopped_after_its_rows_were_claimed(s
     [claimed] = claim(uuid4())
     stop(job_of(row))
 
-    [draft] = sending._drafts(sending.Batch([claimed], uuid4(), clocks.db_now(), 0.0))
+    [draft] = sending._drafts(in_flight.Batch([claimed], uuid4(), clocks.db_now(), 0.0))
 
     assert draft.held_back
 
