@@ -156,16 +156,16 @@ def test_a_message_that_kills_three_holders_alone_is_poison(poisoned: dict[str, 
     assert (poisoned["lost_claims"], poisoned["attempt_count"]) == (DEATHS_ALONE, DEATHS_ALONE + 1)
 
 
-def test_whoever_was_in_a_batch_with_poison_is_delivered(
-    crashes: Crashes, orders: Orders, poisoned: dict[str, Any]
-) -> None:
-    def statuses() -> Counter[str]:
-        rows = crashes.record.rows(
-            "SELECT status FROM push_notification_logs WHERE device_id = ANY(%s)", orders.innocent
-        )
-        return Counter(row["status"] for row in rows)
+def test_whoever_was_in_a_batch_with_poison_is_sent(crashes: Crashes, orders: Orders, poisoned: dict[str, Any]) -> None:
+    """Not always acked: these simulated devices live in the process that dies. `make chaos CASE=poison` has others."""
 
-    wait_until(lambda: statuses() == {"delivered": INNOCENT}, "delivery to all others", 60, statuses)
+    def sent() -> int:
+        return crashes.record.number(
+            "SELECT count(*) FROM push_notification_logs WHERE device_id = ANY(%s) AND status IN ('sent', 'delivered')",
+            orders.innocent,
+        )
+
+    wait_until(lambda: sent() == INNOCENT, "send to all others", 60, sent)
 
 
 def test_nobody_else_dies_and_no_hint_goes_round_for_ever(
