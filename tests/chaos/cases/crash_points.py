@@ -65,7 +65,7 @@ def walk(run: Run, places: dict[str, str], dead: set[UUID]) -> None:
                 held = held_by_the_living(run, dead).get(name, {})
                 if place not in HARMLESS:
                     run.may_repeat(min(sum(held.values()), EXTRA_SENDS_PER_PROCESS * len(held)))
-                dead |= held.keys()
+                dead.update(held)
             say(f"{name} died at {place}")
         time.sleep(0.02)
     for name, place in places.items():

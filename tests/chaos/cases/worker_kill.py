@@ -42,7 +42,7 @@ def kill_one(run: Run, killed: Counter[str], dead: set[UUID]) -> None:
     run.rig.kill(provider)
     held = held_by_the_living(run, dead).get(provider, {})
     run.may_repeat(min(sum(held.values()), PROCESSES_PER_WORKER * EXTRA_SENDS_PER_PROCESS))
-    dead |= held.keys()
+    dead.update(held)
     killed[provider] += 1
     say(f"{provider} was killed while it held {sum(held.values())} messages")
     run.rig.start(provider)
