@@ -20,6 +20,9 @@ class Case:
     """The product's, where they differ from the rig's."""
     messages: int | None = None
     """Its own number, where the fault needs one."""
+    about_answers: bool = False
+    """It says itself what unanswered sends may cost. For all others they are a busy machine's doing, which the record
+    counts: whether a service took them is unknown, so they may come twice."""
 
 
 def all_cases() -> dict[str, Case]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tests.chaos import checks
 from tests.chaos.case import Case
+from tests.chaos.push_faults import NO_ANSWER, attempts
 from tests.chaos.rig import Rig
 from tests.chaos.run import Run
 
@@ -23,6 +24,8 @@ def judge(case: Case, rig: Rig, messages: int) -> Verdict:
     run = Run(rig, case.messages or messages)
     case.inject(run)
     seconds = checks.wait_for_the_end(run)
+    if not case.about_answers:
+        run.may_repeat(attempts(run, "a.code = %s", NO_ANSWER))
     found = checks.look(run, seconds)
     numbers = checks.figures(found, run.allowed)
     problems = [*run.problems, *checks.wrong(found, numbers, run.allowed)]

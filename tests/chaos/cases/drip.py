@@ -33,4 +33,5 @@ CASE = Case(
     name="drip",
     sentence="FCM answers one byte each 10 s: the deadline is for the whole answer, others arrive meanwhile.",
     inject=inject,
+    about_answers=True,
 )

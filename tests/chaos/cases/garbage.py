@@ -62,4 +62,5 @@ CASE = Case(
     name="garbage",
     sentence="Services answer 200 with 99 MB, HTML, nothing and a gzip bomb: a named error, 64 KiB read, tried again.",
     inject=inject,
+    about_answers=True,
 )

@@ -31,4 +31,5 @@ CASE = Case(
     name="hung",
     sentence="APNs takes requests and never answers: each send ends with its deadline, others arrive meanwhile.",
     inject=inject,
+    about_answers=True,
 )

@@ -30,5 +30,6 @@ CASE = Case(
     name="reset-after",
     sentence="Connections are reset after the service took the message, before its answer: one extra send for each.",
     inject=inject,
+    about_answers=True,
     settings=PATIENT,
 )

@@ -30,5 +30,6 @@ CASE = Case(
     name="reset-before",
     sentence="Connections are reset before the service took the message: it comes, and once.",
     inject=inject,
+    about_answers=True,
     settings=PATIENT,
 )

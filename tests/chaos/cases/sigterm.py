@@ -33,17 +33,7 @@ def inject(run: Run) -> None:
     for name in NAMES:
         run.rig.wait_until_ready(name)
     run.rig.services.heal()
-    run.may_repeat(unanswered(run))
     run.began = time.monotonic()  # ten starts of everything take minutes; the messages' own time begins here
-
-
-def unanswered(run: Run) -> int:
-    """Sends that a busy machine did not answer in time, which the record counts: not SIGTERM's doing."""
-    return run.rig.record.number(
-        """SELECT count(*) FROM delivery_deliveryattempt a JOIN push_notification_logs m ON m.id = a.push_id
-           WHERE a.code = 'no_answer' AND m.job_id = ANY(%s)""",
-        run.job_ids,
-    )
 
 
 def end_all(run: Run, number: int) -> None:

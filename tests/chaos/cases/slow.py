@@ -31,4 +31,5 @@ CASE = Case(
     name="slow",
     sentence="A Web Push service takes 30 s for each request: sends end with their deadline, others arrive meanwhile.",
     inject=inject,
+    about_answers=True,
 )
