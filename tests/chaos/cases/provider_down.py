@@ -1,6 +1,7 @@
 import time
 
 from tests.chaos.case import Case
+from tests.chaos.cases.worker_kill import EXTRA_SENDS_PER_PROCESS
 from tests.chaos.push_faults import breaker, is_open, wait_until_others_arrive
 from tests.chaos.rig import PROCESSES_PER_WORKER, say
 from tests.chaos.run import Run
@@ -9,8 +10,6 @@ PROVIDER = "fcm"
 RETRY_AFTER_S = 5
 LASTS_S = 40.0
 OPEN_WITHIN_S = 10.0
-WINDOW = 100
-"""Sends that each process has in flight when its provider goes down."""
 FLIGHT_S = 6.0
 """From the opening of the breaker to the answer of what was in flight."""
 PROBES_PER_S = 1.0
@@ -29,7 +28,7 @@ def inject(run: Run) -> None:
     say(f"the breaker is open {time.monotonic() - began:.1f} s after the first 503")
     time.sleep(FLIGHT_S)
     before, open_since = services.met(down), time.monotonic()
-    if before > PROCESSES_PER_WORKER * WINDOW + FLIGHT_S * PROBES_PER_S:
+    if before > PROCESSES_PER_WORKER * EXTRA_SENDS_PER_PROCESS + FLIGHT_S * PROBES_PER_S:  # in flight and unwritten
         run.problem(f"{before} requests before the breaker held them back")
     wait_until_others_arrive(run, PROVIDER)
     time.sleep(max(0.0, began + LASTS_S - time.monotonic()))
