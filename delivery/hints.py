@@ -1,8 +1,6 @@
 """Wake a worker. A hint carries no state and may be lost, doubled or late: the rows say what is due."""
 
 import logging
-import threading
-import time
 from typing import Any
 
 from amqp.exceptions import ChannelError as NoQueue
@@ -12,6 +10,7 @@ from django.db import transaction
 from prometheus_client import Counter
 
 from delivery import crash_points
+from delivery.quiet import Quiet
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +18,7 @@ LOST = Counter("homepot_hints_lost", "Hints that the broker did not take; a swee
 QUIET_S = 3.0
 """How long nothing is published after the broker refused, so that a request never waits for it twice."""
 
-_quiet_until = 0.0
-_lock = threading.Lock()
+_quiet = Quiet(QUIET_S)
 
 
 def wake_sender(provider: str, batches: int = 1) -> None:
@@ -68,18 +66,18 @@ def _on_commit(task: str, queue: str, *args: str) -> None:
 
 
 def _publish(task: str, queue: str, args: tuple[str, ...]) -> None:
-    global _quiet_until
     crash_points.passing("before_hint")
-    if time.monotonic() < _quiet_until:
+    if not _quiet.may_ask():
         LOST.labels(task).inc()
         return
     try:
         current_app.send_task(task, args=args, queue=queue, retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001  (a hint may be lost; what it was about is in the database)
-        with _lock:
-            _quiet_until = time.monotonic() + QUIET_S
+        _quiet.failed()
         LOST.labels(task).inc()
         log.warning("hint lost", extra={"task": task, "why": type(error).__name__})
+    else:
+        _quiet.worked()
 
 
 def batches_for(due: int) -> int:

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from delivery.api.callers import Caller
+from delivery.quiet import Quiet
 
 log = logging.getLogger(__name__)
 
@@ -72,21 +73,23 @@ def spend(rate: str, *, address: str | None, credential: str | None) -> float | 
     return next((wait_s for key, limit in keyed if limit and (wait_s := _count(key, limit)) is not None), None)
 
 
-_quiet_until = 0.0
+_quiet = Quiet(QUIET_S)
 
 
 def _count(key: str, limit: int) -> float | None:
-    global _quiet_until
     now_s = time.time()
     window, passed_s = divmod(now_s, WINDOW_S)
     key = f"rate:{key}:{int(window)}"
     limit = limit * settings.RATE_LIMIT_FACTOR
-    if time.monotonic() >= _quiet_until:
+    if _quiet.may_ask():
         try:
-            return _verdict(_increment("default", key), limit, passed_s)
+            count = _increment("default", key)
         except Exception as error:  # noqa: BLE001  (each cache has errors of its own; all mean that it is away)
-            _quiet_until = time.monotonic() + QUIET_S
+            _quiet.failed()
             log.warning("shared counters away", extra={"why": type(error).__name__})
+        else:
+            _quiet.worked()
+            return _verdict(count, limit, passed_s)
     return _verdict(_increment("local", key), max(1, limit // LOCAL_SHARE), passed_s)
 
 

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from delivery.api import throttles
 from delivery.api.throttles import Rate, spend
 from delivery.models import Device
+from delivery.quiet import Quiet
 from tests.delivery.api.conftest import device_client
 
 HEARTBEAT = "/api/v1/agent/heartbeat"
@@ -19,7 +20,7 @@ HEARTBEAT = "/api/v1/agent/heartbeat"
 def _three_a_minute(fresh_counters: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(throttles.RATES, "default", Rate(per_credential=3, per_address=None))
     monkeypatch.setitem(throttles.RATES, "sign_in", Rate(per_credential=None, per_address=3))
-    monkeypatch.setattr(throttles, "_quiet_until", 0.0)
+    monkeypatch.setattr(throttles, "_quiet", Quiet(throttles.QUIET_S))
 
 
 def test_counts_by_credential(device: Device, make_device: Callable[..., Device]) -> None:
