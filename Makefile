@@ -37,6 +37,10 @@ chaos: $(READY)  ## faults in the whole product, one after another, and what bec
 test-long: $(READY)  ## our encryption and tokens against Node.js libraries; needs node (20 or newer), npm and its registry
 	$(PYTHON) -m pytest -m long
 
+.PHONY: bench
+bench: $(READY)  ## how fast, beside its limit in the same run: CASE=list names the cases; needs nginx with its Lua module
+	@DEBUG=1 $(PYTHON) -m bench $(CASE)
+
 .PHONY: check
 check: export DEBUG = 1
 check: $(READY)  ## what a build machine checks besides the tests: format, lint, types, layers, documented settings

@@ -73,14 +73,15 @@ class Play:
         self.stage = stage
         self.folder = stage.folder / name
         self.folder.mkdir()
-        (self.folder / "credentials.toml").write_text(credentials(stage.stub, self.folder), encoding="utf-8")
+        self.credentials_file = self.folder / "credentials.toml"
+        self.credentials_file.write_text(credentials(stage.stub, self.folder), encoding="utf-8")
         self.production = Production(
             self.folder,
             database_url=database_url,
             redis_url=stage.redis.url,
             mqtt_url=stage.mqtt.url,
             settings={
-                "CREDENTIALS_FILE": str(self.folder / "credentials.toml"),
+                "CREDENTIALS_FILE": str(self.credentials_file),
                 "SEND_PROCESSES": str(PROCESSES_PER_WORKER),
                 "LOG_LEVEL": "WARNING",
                 "ALLOW_SIMULATION": "0",
@@ -107,6 +108,11 @@ class Play:
     ) -> None:
         self.record.close()
         self.production.__exit__(kind, error, trace)
+
+    def processes(self) -> dict[str, int]:
+        """Ids by name: the servers', and the product's own."""
+        shared = {server.name: server.process for server in (self.stage.postgres, self.stage.redis, self.stage.stub)}
+        return {name: process.pid for name, process in {**shared, **self.production.processes}.items() if process}
 
     def devices(self, provider: str, count: int, addresses: str) -> None:
         """`count` devices with one channel each; `addresses` is SQL over the device's number `n`."""

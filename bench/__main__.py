@@ -1,0 +1,63 @@
+"""Measure how fast the product is: `python -m bench [CASE ...]`; `list` names the cases, no name runs them all.
+
+Every case runs three times on durable servers of its own; medians count. Writes `var/bench.json`. A speed is worth
+reading only beside its limit from the same run: machines differ, and so does one machine from hour to hour.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+from bench import job_to_provider
+from bench.case import Case, Figures, Measured
+from bench.stage import Stage
+from tests import servers
+from tests.processes import ROOT
+
+RUNS = 3
+CASES = {case.name: case for case in (job_to_provider.case("fcm"), job_to_provider.case("apns"))}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    arguments.add_argument("cases", nargs="*", metavar="CASE", help="`list` names them; default all")
+    arguments.add_argument("--runs", type=int, default=RUNS, metavar="N", help=f"default {RUNS}")
+    wanted = arguments.parse_args()
+    if wanted.cases == ["list"]:
+        print("\n".join(f"{case.name:<24} {case.sentence}" for case in CASES.values()))
+        return 0
+    if unknown := set(wanted.cases) - CASES.keys():
+        arguments.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs)
+    for each in measured:
+        print(each.line())
+        print(each.cost_line())
+    (ROOT / "var").mkdir(exist_ok=True)
+    (ROOT / "var" / "bench.json").write_text(json.dumps([each.as_json() for each in measured], indent=2) + "\n")
+    return 0
+
+
+def run(cases: Sequence[Case], runs: int) -> list[Measured]:
+    folder = servers.scratch_folder()
+    try:
+        with Stage(folder) as stage:
+            return [Measured(case, [_one(case, stage, number + 1, runs) for number in range(runs)]) for case in cases]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _one(case: Case, stage: Stage, number: int, of: int) -> Figures:
+    figures = case.measure(stage)
+    print(
+        f"  {time.strftime('%H:%M:%S')}  {case.name} {number}/{of}: {figures.value:,.0f} {case.unit}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What is measured, and in which form it is written down (`var/bench.json`)."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One run of a case: its own speed, and in the same run that of the limit."""
+
+    value: float
+    limit_value: float
+    cost_us: dict[str, float]
+    """Processor time per message by part of the system."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    name: str
+    sentence: str
+    unit: str
+    limit: str
+    """What the limit is, in words."""
+    measure: Callable[[Stage], Figures]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The medians of several runs."""
+
+    case: Case
+    runs: Sequence[Figures]
+
+    @property
+    def value(self) -> float:
+        return statistics.median(run.value for run in self.runs)
+
+    @property
+    def limit_value(self) -> float:
+        return statistics.median(run.limit_value for run in self.runs)
+
+    @property
+    def share_of_limit(self) -> float:
+        return statistics.median(run.value / run.limit_value for run in self.runs)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.case.name,
+            "value": round(self.value, 1),
+            "unit": self.case.unit,
+            "peer": None,
+            "peer_value": None,
+            "limit": self.case.limit,
+            "limit_value": round(self.limit_value, 1),
+            "ratio_to_peer": None,
+            "share_of_limit": round(self.share_of_limit, 3),
+        }
+
+    def line(self) -> str:
+        return (
+            f"{self.case.name:<24} {self.value:>9,.0f} {self.case.unit:<7}"
+            f" {self.share_of_limit:>6.0%} of {self.case.limit} ({self.limit_value:,.0f})"
+        )
+
+    def cost_line(self) -> str:
+        """Where the processor's time goes, from the run in the middle."""
+        middle = sorted(self.runs, key=lambda run: run.value)[len(self.runs) // 2].cost_us
+        parts = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(middle.items(), key=lambda item: -item[1]))
+        return f"{'':<24} us of processor per message: {sum(middle.values()):.0f} ({parts})"
