@@ -16,6 +16,9 @@ LIMIT_S = 240.0
 """For a case from its first order to its last message; the rig's start comes on top."""
 PAUSE_S = 0.05
 BETWEEN_TRIES_S = 0.5
+PATIENCE_S = 15.0
+"""On a busy machine an order may be 503 for a few seconds, as acks go first; it is asked again as a client would."""
+AT_ONCE = 0.0
 CONTENT_TITLE = "New prices"
 CONTENT = {"body": "Valid from today", "data": {"action": "load_prices"}}
 
@@ -49,7 +52,7 @@ class Run:
 
     # --- ordering
 
-    def order(self, messages: int | None = None, *, ttl_s: int = TTL_S, patience_s: float = 0.0) -> None:
+    def order(self, messages: int | None = None, *, ttl_s: int = TTL_S, patience_s: float = PATIENCE_S) -> None:
         """So many messages (None: all that are left), as jobs of at most one message for each device.
 
         The first answer has to be 202, or one within `patience_s`: asked again with the same Idempotency-Key.

@@ -1,7 +1,7 @@
 import time
 
 from tests.chaos.case import Case
-from tests.chaos.run import Run
+from tests.chaos.run import AT_ONCE, Run
 
 AWAY_S = 5.0
 CONSUMING_S = 60.0
@@ -11,7 +11,7 @@ def inject(run: Run) -> None:
     run.order(run.messages // 2)
     run.wait_until_sent(1 / 3)
     run.rig.redis.kill()
-    run.order()
+    run.order(patience_s=AT_ONCE)
     time.sleep(AWAY_S)
     run.rig.redis.start()
     run.wait_until_consuming(CONSUMING_S)

@@ -3,7 +3,7 @@ import time
 import redis
 
 from tests.chaos.case import Case
-from tests.chaos.run import Run
+from tests.chaos.run import AT_ONCE, Run
 
 FULL_S = 15.0
 CONSUMING_S = 60.0
@@ -14,7 +14,7 @@ def inject(run: Run) -> None:
     run.wait_until_sent(1 / 3)
     with redis.Redis(port=run.rig.redis.port) as client:
         client.config_set("maxmemory", 1)
-        run.order()
+        run.order(patience_s=AT_ONCE)
         time.sleep(FULL_S)
         client.config_set("maxmemory", 0)
     run.wait_until_consuming(CONSUMING_S)

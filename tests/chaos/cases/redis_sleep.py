@@ -2,7 +2,7 @@ import signal
 import time
 
 from tests.chaos.case import Case
-from tests.chaos.run import Run
+from tests.chaos.run import AT_ONCE, Run
 
 ASLEEP_S = 30.0
 CONSUMING_S = 60.0
@@ -14,7 +14,7 @@ def inject(run: Run) -> None:
     redis = run.rig.redis.process
     assert redis is not None
     redis.send(signal.SIGSTOP)
-    run.order()
+    run.order(patience_s=AT_ONCE)
     time.sleep(ASLEEP_S)
     redis.send(signal.SIGCONT)
     run.wait_until_consuming(CONSUMING_S)
