@@ -6,6 +6,7 @@ For tests, injected faults and measurements alike, so nothing here knows pytest 
 import ctypes
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
 STOP_S = 40.0
 PR_SET_PDEATHSIG = 1
+LOWEST_PORT = 15_000
+LOWEST_OF_CONNECTIONS = 32_000
 _given_ports: set[int] = set()
 _libc = ctypes.CDLL(None)
 
@@ -33,14 +36,24 @@ class ProcessError(Exception):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on and that this process was not given before."""
+    """A port of 127.0.0.1 that nobody listens on and that this process was not given before.
+
+    Below those that the system gives to connections: such a one may be gone again before a server takes it.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_ports:
+        port = random.randrange(LOWEST_PORT, LOWEST_OF_CONNECTIONS)
+        if port not in _given_ports and _is_free(port):
             _given_ports.add(port)
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def port_answers(port: int) -> bool:

@@ -37,6 +37,8 @@ PERIOD = [
     OpenApiParameter("to", OpenApiTypes.DATETIME, description="To the end of this moment's hour; now if not given."),
 ]
 FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="csv: the table as a file.")
+FIRST_YEAR, LAST_YEAR = 2000, 9998
+"""Of what may be asked for: sums of times beyond have no date."""
 
 
 class NumbersView(CallerView):
@@ -148,12 +150,15 @@ def _moment(request: Request, name: str) -> datetime | None:
     if given is None:
         return None
     try:
-        return Moment().to_internal_value(LOST_PLUS.sub(r"\1+\2", given))
+        moment: datetime = Moment().to_internal_value(LOST_PLUS.sub(r"\1+\2", given))
     except ValidationError as error:
         raise Unprocessable({name: error.detail}) from None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise Unprocessable({name: [f"Its year must lie between {FIRST_YEAR} and {LAST_YEAR}"]})
+    return moment
 
 
 def _hour_of_last(moment: datetime) -> datetime:
     """The last hour that begins before the moment."""
     hour = hour_of(moment)
-    return hour - HOUR if hour == moment and hour.year > 1 else hour
+    return hour - HOUR if hour == moment else hour

@@ -18,7 +18,7 @@ from tests.delivery.api.conftest import device_client
 pytestmark = pytest.mark.django_db
 
 YEAR = timedelta(days=365)
-WAY_MS = 1_000
+WAY_MS = 5_000
 """A heartbeat's way here, at most: an estimate of a clock is as good as that."""
 NO_SENSE = {
     "a year behind": lambda now: (now - YEAR).isoformat(),

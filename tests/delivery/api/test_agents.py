@@ -135,9 +135,7 @@ def test_a_device_that_names_another_is_refused(as_device: APIClient, url: str) 
     assert response.json() == {"detail": "The body names another device", "status_code": 403}
 
 
-@pytest.mark.parametrize(
-    "time", ["yesterday", 5, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-13-01"]
-)
+@pytest.mark.parametrize("time", ["yesterday", 5, "2026-13-01"])
 def test_refuses_a_time_that_is_none(as_device: APIClient, time: Any) -> None:
     response = as_device.post(HEARTBEAT, {"device_id": "till-1", "timestamp": time})
 

@@ -47,7 +47,7 @@ def test_gives_up_at_the_deadline(rig: Rig) -> None:
     outcomes = send(rig.silent(0.5), rig.messages(150, address=rig.silent_address))
 
     assert {(outcome.kind, outcome.code) for outcome in outcomes} == {(OutcomeKind.RETRY, NO_ANSWER)}
-    assert 0.4 < time.monotonic() - started < 3
+    assert 0.4 < time.monotonic() - started < 8
 
 
 def test_refuses_what_is_too_large_and_keeps_the_channel(rig: Rig) -> None:
