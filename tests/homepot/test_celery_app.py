@@ -22,6 +22,7 @@ def end_session(pid: int) -> None:
         cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 
+@pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_keeps_its_database_connection_from_task_to_task() -> None:
     connection.ensure_connection()

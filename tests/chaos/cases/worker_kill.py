@@ -13,19 +13,24 @@ MESSAGES_PER_KILL = 250
 EXTRA_SENDS_PER_PROCESS = 200
 """What one killed process may have sent without having said so: its window of 100 and one batch of 100 results."""
 HOLDING_S = 20.0
-LOOK_S = 0.002
-"""Between two looks for a worker that holds messages: it does so for some ten milliseconds only."""
+LOOK_S = 0.01
+SLOW = ("fcm", "apns", "wns", "web_push")
+SLOW_S = 0.3
+"""What each of these takes for an answer, so that there are sends in flight to be cut off."""
 
 
 def inject(run: Run) -> None:
     kills = max(2, min(KILLS, run.messages // MESSAGES_PER_KILL))
     killed: Counter[str] = Counter()
     dead: set[UUID] = set()
+    for service in SLOW:
+        run.rig.services.fault(service, "delay", delay_s=SLOW_S)
     for number in range(kills):
         next_at = time.monotonic() + EVERY_S
         run.order(run.messages // kills if number < kills - 1 else None)
         kill_one(run, killed, dead)
         time.sleep(max(0.0, next_at - time.monotonic()))
+    run.rig.services.heal()
 
 
 def kill_one(run: Run, killed: Counter[str], dead: set[UUID]) -> None:
