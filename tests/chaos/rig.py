@@ -28,11 +28,11 @@ MOST_DEVICES = 2_000
 START_S = 120.0
 PROCESSES_PER_WORKER = 2
 """What the Procfile gives a worker."""
-LEASE_S = 16
+LEASE_S = 18
 SETTINGS = {
     "SEND_DEADLINE_S": "4",
-    "BATCH_BUDGET_S": "5",
-    "TASK_LIMIT_S": "6",
+    "BATCH_BUDGET_S": "7",
+    "TASK_LIMIT_S": "8",
     "LEASE_S": str(LEASE_S),
 }
 """The lease as short as its rule allows, so that what a killed worker held comes back soon."""

@@ -57,7 +57,8 @@ def held_by_the_living(run: Run, dead: set[UUID]) -> dict[str, dict[UUID, int]]:
     """By provider: how many messages each claim holds, but those of killed workers."""
     found = run.rig.record.rows(
         """SELECT provider, claim_token, count(*) AS held FROM push_notification_logs
-           WHERE job_id = ANY(%s) AND status = 'pending' AND claim_token <> ALL(%s) GROUP BY 1, 2""",
+           WHERE job_id = ANY(%s) AND status = 'pending' AND claim_token IS NOT NULL AND claim_token <> ALL(%s)
+           GROUP BY 1, 2""",
         run.job_ids,
         list(dead),
     )
