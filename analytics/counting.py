@@ -33,6 +33,7 @@ TAKEN_BY_SQL = "CASE WHEN m.accepted_by = '' THEN m.provider ELSE m.accepted_by 
 def of_hour(hour: datetime) -> Rows:
     rows: Rows = defaultdict(dict)
     _messages(rows, hour)
+    _verdicts(rows, hour)
     _times(rows, hour)
     for made in RollupState.objects.made_what_was_sent_in(hour).values_list("hour", flat=True):
         _accepted(rows, hour, made)
@@ -42,15 +43,17 @@ def of_hour(hour: datetime) -> Rows:
 
 
 # --- Messages, in the hour in which they were ordered
+FIRST_TRIED = DeliveryAttempt.objects.filter(push=OuterRef("pk")).order_by("id").values("provider")[:1]
+FIRST_MEANT = Coalesce(Subquery(FIRST_TRIED), NullIf(F("fallback_from"), Value("")), F("provider"))
+UNDER = Case(When(sent_at__isnull=False, then=TAKEN_BY), default=FIRST_MEANT)
+
+
 def _messages(rows: Rows, hour: datetime) -> None:
-    first_tried = DeliveryAttempt.objects.filter(push=OuterRef("pk")).order_by("id").values("provider")[:1]
-    first_meant = Coalesce(Subquery(first_tried), NullIf(F("fallback_from"), Value("")), F("provider"))
-    under = Case(When(sent_at__isnull=False, then=TAKEN_BY), default=first_meant)
     arrived = Q(status="delivered")
     handed_over = Q(sent_at__isnull=False) | arrived
     groups: Iterable[Any] = (
         _made_in(hour)
-        .annotate(under=under)
+        .annotate(under=UNDER)
         .values("site_id", "under")
         .annotate(
             ordered=Count("id"),
@@ -70,6 +73,19 @@ def _messages(rows: Rows, hour: datetime) -> None:
     )
     for row in groups:
         rows[row.pop("site_id"), row.pop("under")].update(row, late=row.pop("too_late"))
+
+
+def _verdicts(rows: Rows, hour: datetime) -> None:
+    groups: Iterable[Any] = (
+        _made_in(hour)
+        .exclude(verdict="")
+        .annotate(under=UNDER)
+        .values_list("site_id", "under", "verdict")
+        .annotate(count=Count("id"))
+        .order_by("verdict")
+    )
+    for site_id, under, verdict, count in groups:
+        rows[site_id, under].setdefault("verdicts", {})[verdict] = count
 
 
 def _made_in(hour: datetime) -> QuerySet[PushNotificationLog]:
