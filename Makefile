@@ -38,7 +38,7 @@ test-long: $(READY)  ## our encryption and tokens against Node.js libraries; nee
 	$(PYTHON) -m pytest -m long
 
 .PHONY: bench
-bench: $(READY)  ## how fast, beside its limit in the same run: CASE=list names the cases; needs nginx with its Lua module
+bench: $(READY)  ## how fast, beside its limit in the same run: CASE=list names the cases; needs nginx with its Lua module, and wrk
 	@DEBUG=1 $(PYTHON) -m bench $(CASE)
 
 .PHONY: check
