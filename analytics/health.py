@@ -36,7 +36,7 @@ class Numbers:
     """By the names of definitions.TIMES, and `taken`: how long accepted attempts took."""
 
     def __getitem__(self, name: str) -> int:
-        """A field of the rollups, or `open`, `arrived`, `refused`."""
+        """A field of the rollups, or `open`, `arrived`, `refused`, `not_judged`."""
         match name:
             case "open":
                 return self["ordered"] - sum(self[state] for state in definitions.STATES if state != "open")
@@ -44,6 +44,9 @@ class Numbers:
                 return self["delivered"] + self["late"]
             case "refused":
                 return sum(self.refused.values())
+            case "not_judged":
+                missed = sum(self[state] for state in definitions.JUDGED)
+                return missed - sum(self.verdicts.values())
             case _:
                 return self.counts[name]
 
