@@ -186,6 +186,11 @@ CASES = {
         Verdict.UNKNOWN,
         "not known yet",
     ),
+    "we heard nobody at all": (
+        sent(seen=SILENT, others=Others(7), fleet=Others(200)),
+        Verdict.UNKNOWN,
+        "our server heard nobody",
+    ),
     "nobody to compare with": (sent(), Verdict.UNKNOWN, "too few other devices"),
     "the site gets nothing, and elsewhere nobody is asked": (
         sent(here=Acks(9, 0), elsewhere=Acks(2, 2)),
