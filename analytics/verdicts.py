@@ -192,7 +192,8 @@ def _not_fetched(found: Evidence) -> tuple[Verdict, str]:
 
 # --- A provider had it, the device did not confirm -------------------------------------------------------------------
 def _accepted(found: Evidence, sent_at: datetime) -> tuple[Verdict, str]:
-    took = f"{_name(found.provider)} took it at {_at(sent_at)}"
+    noted = f" and noted: {found.accepted_code}" if found.accepted_code else ""
+    took = f"{_name(found.provider)} took it at {_at(sent_at)}{noted}"
     if found.provider == INBOX:
         return Verdict.DENIED_ON_DEVICE, f"The device fetched it at {_at(sent_at)} and never confirmed it."
     match found.presence:
@@ -201,7 +202,7 @@ def _accepted(found: Evidence, sent_at: datetime) -> tuple[Verdict, str]:
         case Presence.NOT_YET_KNOWN:
             return Verdict.UNKNOWN, f"{took}; {_too_soon(found)}"
         case Presence.NEVER_HEARD if _word(found.accepted_code) in (*AWAY, NOBODY_LISTENS):
-            return Verdict.DEVICE_OFFLINE, f"{took} and noted: {found.accepted_code}."
+            return Verdict.DEVICE_OFFLINE, f"{took}: the device was not connected to it."
         case Presence.NEVER_HEARD:
             return Verdict.UNKNOWN, f"{took}; the device sends no heartbeats, so where it was is not known."
         case Presence.ONLINE:

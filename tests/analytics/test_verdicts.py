@@ -143,6 +143,11 @@ CASES = {
     ),
     "this device only": (sent(here=Acks(9, 8), elsewhere=GOOD), Verdict.DENIED_ON_DEVICE, "8 of 9"),
     "this device only, and nobody elsewhere to compare": (sent(here=Acks(9, 8)), Verdict.DENIED_ON_DEVICE, "8 of 9"),
+    "it was online, and not connected to its provider": (
+        sent(provider="wns", accepted_code="disconnected", here=Acks(9, 8), elsewhere=GOOD),
+        Verdict.DENIED_ON_DEVICE,
+        "and noted: disconnected, and the device was online",
+    ),
     "the device said so": (
         sent(status="failed", code="notifications_denied", acked_at=END),
         Verdict.DENIED_ON_DEVICE,
