@@ -28,6 +28,8 @@ class BrowsersPort:
 
     def __init__(self, service: EmulatedWebPush, *, port: int = 0) -> None:
         self.port = port
+        self.silent = False
+        """Whether browsers that register get no answer."""
         self._service = service
         self._endpoints: dict[str, dict[str, str]] = {}
         """Of each browser: the endpoint of each of its channels."""
@@ -38,6 +40,7 @@ class BrowsersPort:
         return f"ws://127.0.0.1:{self.port}/"
 
     async def start(self) -> None:
+        self.loop = asyncio.get_running_loop()
         application = web.Application()
         application.router.add_get("/", self._connected)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_S)
@@ -64,7 +67,7 @@ class BrowsersPort:
         socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=MAX_LINE_BYTES)
         await socket.prepare(request)
         self._open.add(socket)
-        browser = Browser(self._service, self._endpoints)
+        browser = Browser(self, self._service, self._endpoints)
         writing = asyncio.get_running_loop().create_task(_write(socket, browser.outgoing))
         try:
             async for message in socket:
@@ -86,8 +89,9 @@ async def _write(socket: web.WebSocketResponse, outgoing: "asyncio.Queue[dict[st
 class Browser:
     """One connection."""
 
-    def __init__(self, service: EmulatedWebPush, endpoints: dict[str, dict[str, str]]) -> None:
+    def __init__(self, port: BrowsersPort, service: EmulatedWebPush, endpoints: dict[str, dict[str, str]]) -> None:
         self.outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._port = port
         self._service = service
         self._known = endpoints
         self._channels: dict[str, str] = {}
@@ -125,6 +129,8 @@ class Browser:
         self._service.deliveries.listen(self._channels.values(), self._hand_over)
 
     def _register(self, asked: dict[str, Any]) -> None:
+        if self._port.silent:
+            return
         channel = asked["channelID"]
         endpoint = self._service.browser_endpoint(UUID(channel), asked.get("key") or "")
         self._channels[channel] = endpoint
