@@ -72,7 +72,8 @@ export async function renew(registration, fresh) {
 }
 
 /**
- * At each visit: where what the server knows of this browser is no longer so, mend it.
+ * At each visit: where what the server knows of this browser is no longer so, mend it. A browser is one person's at a
+ * time: what the one before got here is not shown to the next, and nothing more of it comes.
  *
  * @param {ServiceWorkerRegistration} registration
  * @param {string} person
@@ -80,8 +81,12 @@ export async function renew(registration, fresh) {
  */
 export async function refresh(registration, person) {
   const known = await registered();
-  if (known?.person !== person || Notification.permission !== "granted") return false;
   const subscription = await registration.pushManager.getSubscription();
+  if (known && known.person !== person) {
+    await subscription?.unsubscribe();
+    await forget();
+  }
+  if (known?.person !== person || Notification.permission !== "granted") return false;
   const key = await serverKey();
   if (!subscription || !isMadeWith(subscription, key) || subscription.endpoint !== known.endpoint) {
     await register(await subscriptionFor(registration, key, SUBSCRIBE_S), person, known, async () => {
