@@ -3,8 +3,9 @@
  */
 
 import { ack, sendWaitingAcks } from "./acks.js";
+import { askPermission, checkBrowser } from "./permission.js";
 import { countWaitingAcks, latestMessages, markOpened } from "./store.js";
-import { Problem, askPermission, cannotReceive, refresh, subscribe, unsubscribe } from "./subscription.js";
+import { Problem, refresh, subscribe, unsubscribe } from "./subscription.js";
 
 const SHOWN = 20;
 const WORKER_URL = "/static/portal/service-worker.js";
@@ -15,11 +16,6 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 const button = /** @type {HTMLButtonElement} */ (element("switch"));
 
 let receives = false;
-
-function checkBrowser() {
-  const why = cannotReceive();
-  if (why) throw new Problem("unsupported", why);
-}
 
 /** @returns {Promise<ServiceWorkerRegistration>} */
 async function worker() {

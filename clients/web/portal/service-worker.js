@@ -9,6 +9,7 @@ import { renew } from "./subscription.js";
 
 /** @typedef {import("./payload.js").Message} Message */
 /** @typedef {ExtendableEvent & {tag: string}} SyncEvent */
+/** @typedef {ServiceWorkerRegistration & {sync?: {register(tag: string): Promise<void>}}} Registration */
 /** @typedef {ExtendableEvent & {oldSubscription: PushSubscription | null, newSubscription: PushSubscription | null}} ChangeEvent */
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -65,8 +66,9 @@ async function openPage(url) {
 
 async function sendOrWait() {
   if (await sendWaitingAcks()) return;
+  const { sync } = /** @type {Registration} */ (worker.registration); // Chromium's alone
   try {
-    await worker.registration.sync?.register(SYNC_TAG);
+    await sync?.register(SYNC_TAG);
   } catch {
     // no permission to sync: the next push or page sends them
   }

@@ -20,25 +20,8 @@ export class Problem extends Error {
 
 const SIGNED_OUT = "You are signed out. Sign in again, then try again.";
 const OFFLINE = "The server cannot be reached. Try again when this device is online.";
-const BLOCKED = "This browser blocks notifications from this site. Allow them in the site's settings, then try again.";
+export const BLOCKED = "This browser blocks notifications from this site. Allow them in the site's settings, then try again.";
 const SILENT = `The browser's push service did not answer within ${SUBSCRIBE_S} s. Something on the network may block it.`;
-
-/** Why this browser cannot receive at all; empty where it can. */
-export function cannotReceive() {
-  if (!self.isSecureContext) return "Messages need https: open this page under its https address.";
-  if (!("serviceWorker" in navigator)) return "This browser has no service workers. A private window may be the reason.";
-  if (!("PushManager" in self) || !("Notification" in self)) {
-    return "This browser has no Web Push. On an iPhone or iPad, first add this page to the home screen and open it there.";
-  }
-  return "";
-}
-
-/** Ask the person. Browsers allow it right after a click alone, so it comes before everything else. Raises `Problem`. */
-export async function askPermission() {
-  const permission = await Notification.requestPermission();
-  if (permission === "denied") throw new Problem("denied", BLOCKED);
-  if (permission !== "granted") throw new Problem("dismissed", "Notifications were not allowed. Try again, and allow them.");
-}
 
 /**
  * Subscribe, and tell the server. Again, it only makes sure of what is there. Raises `Problem`.

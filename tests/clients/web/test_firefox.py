@@ -75,7 +75,7 @@ def test_a_push_reaches_the_worker_and_its_ack_the_record(
 ) -> None:
     sent = portal.send(device(portal), title="New prices", body="Valid from today")
 
-    message = portal.wait_for(sent, "acked_at")
+    message = portal.wait_for(sent, "latency_ms")
 
     assert (message["status"], message["provider"]) == ("delivered", "web_push")
     told("page open", message, capsys)
@@ -111,7 +111,7 @@ def test_a_browser_that_was_closed_gets_what_waited_and_what_comes_with_no_page_
     portal.wait_for(waited, "sent_at")
     firefox.start()
     portal.wait_for(waited, "acked_at")
-    fresh = portal.wait_for(portal.send(own), "acked_at")
+    fresh = portal.wait_for(portal.send(own), "latency_ms")
 
     assert firefox.command("WebDriver:GetCurrentURL")["value"] == "about:blank"
     told("restarted, no page open", fresh, capsys)
