@@ -44,8 +44,9 @@ def android(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spawn("npm", INSTALL, folder=folder, cwd=folder).finish(INSTALL_S)
     compiler = folder / "node_modules" / "kotlin-compiler" / "bin" / "kotlinc-jvm"
     sources = [CLIENTS / "android" / "app" / "src" / "main" / "kotlin", CLIENTS / "android" / "check"]
-    options = ["-Werror", "-jvm-target", "17", "-cp", ORG_JSON, "-include-runtime", "-d", folder / "sample.jar"]
-    spawn("kotlinc", ["bash", compiler, *options, *sources], folder=folder).finish(COMPILE_S)
+    options = ["-Werror", "-jvm-target", "17", "-cp", str(ORG_JSON), "-include-runtime"]
+    command = ["bash", compiler, *options, "-d", folder / "sample.jar", *sources]
+    spawn("kotlinc", command, folder=folder).finish(COMPILE_S)
     return folder / "sample.jar"
 
 
