@@ -45,7 +45,7 @@ def android(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = folder / "node_modules" / "kotlin-compiler" / "bin" / "kotlinc-jvm"
     sources = [CLIENTS / "android" / "app" / "src" / "main" / "kotlin", CLIENTS / "android" / "check"]
     options = ["-Werror", "-jvm-target", "17", "-cp", str(ORG_JSON), "-include-runtime"]
-    command = ["bash", compiler, *options, "-d", folder / "sample.jar", *sources]
+    command: list[str | Path] = ["bash", compiler, *options, "-d", folder / "sample.jar", *sources]
     spawn("kotlinc", command, folder=folder).finish(COMPILE_S)
     return folder / "sample.jar"
 
