@@ -36,7 +36,7 @@ chaos: $(READY)  ## faults in the whole product, one after another, and what bec
 	@$(PYTHON) -m tests.chaos $(CASE) --messages $(MESSAGES)
 
 .PHONY: test-long
-test-long: $(READY)  ## our encryption and tokens against Node.js libraries; needs node (20 or newer), npm and its registry
+test-long: $(READY)  ## what others' compilers and libraries say of our tokens, encryption and clients; needs node (20 or newer), npm and its registry
 	$(PYTHON) -m pytest -m long
 
 .PHONY: bench
