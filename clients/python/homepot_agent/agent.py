@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 STOP_S = 5.0
 CLOCK_WORTH_KEEPING_S = 2.0
-MISSED_AFTER_S = 60.0
-"""A message that waits in the inbox for so long was not brought by the push service."""
 STATUS = "status.json"
 
 
@@ -68,6 +66,8 @@ class Options:
     """Between two looks into the inbox and for commands, where nothing wakes the device."""
     glance_s: float = 120.0
     """The same, where something does."""
+    missed_after_s: float = 60.0
+    """A message that waits in the inbox for so long was not brought by its push service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ class Agent:
             options, key = self._options, self._server.key
             if options.broker is not None and key is not None:
                 self._link = Link(options.broker, key.device_id, self._on_topic, self._on_link)
-            self._ways = Ways(self._server, options.sources, self._link, self._hosting.wake)
+            self._ways = Ways(self._server, options.sources, self._link, self._look_around)
             self._choosing = Loop("ways", self._choose, self._ways.backoff)
             rest = [self._acking, self._fetching, self._obeying, self._measuring, self._beating, self._choosing]
             self._loops += rest
@@ -214,7 +214,7 @@ class Agent:
     def _fetched(self, message: Message, provider: str, sent_at: str) -> None:
         sent_at_s = wire.read_time_s(sent_at)
         new = self._take(message) is Arrival.NEW
-        overdue = sent_at_s is not None and self._clock.now_s() - sent_at_s > MISSED_AFTER_S
+        overdue = sent_at_s is not None and self._clock.now_s() - sent_at_s > self._options.missed_after_s
         if new and overdue and self._ways is not None and self._ways.missed(provider):
             log.warning("%s brings nothing any more: messages were found in the inbox instead", provider)
             self._choosing.hurry()
@@ -282,9 +282,13 @@ class Agent:
 
     def _on_link(self, is_open: bool) -> None:
         if is_open:
-            self._fetching.wake()
-            self._obeying.wake()
+            self._look_around()
         self._hosting.wake()
+
+    def _look_around(self) -> None:
+        """See what nothing woke the device for."""
+        for loop in (self._fetching, self._obeying, self._hosting):
+            loop.wake()
 
     def _publish(self, ack: Ack) -> bool:
         return self._link is not None and self._link.publish(ack)

@@ -10,6 +10,7 @@ from typing import Any
 from homepot_agent.journal import Event
 from homepot_agent.wire import Ack, Command, Message
 
+SAID = ("ack_token", "status", "error_code", "error_message")
 REMEMBERED_MESSAGES = 5_000
 REMEMBERED_COMMANDS = 500
 MOST_ACKS = 10_000
@@ -51,9 +52,8 @@ class Memory:
                 self.seen[message_id] = at_s
             case {"e": "handled", "id": str(message_id)}:
                 self.unhandled.pop(message_id, None)
-            case {"e": "owe", **said}:
-                del said["e"]
-                self._owe(Ack(**said))
+            case {"e": "owe", "message_id": str(), "at_s": float(), **more}:
+                self._owe(Ack(event["message_id"], event["at_s"], **{key: more[key] for key in SAID if key in more}))
             case {"e": "acked", "id": str(message_id), "status": str(status)}:
                 self.owed.pop((message_id, status), None)
             case {"e": "behind", "s": float(behind_s)}:
@@ -107,8 +107,8 @@ def got(message: Message, at_s: float) -> Event:
 
 
 def owe(ack: Ack) -> Event:
-    fields = ("message_id", "at_s", "ack_token", "status", "error_code", "error_message")
-    return {"e": "owe", **{name: getattr(ack, name) for name in fields}}
+    said = {key: getattr(ack, key) for key in SAID}
+    return {"e": "owe", "message_id": ack.message_id, "at_s": float(ack.at_s), **said}
 
 
 def ordered(command: Command) -> Event:

@@ -33,7 +33,10 @@ class TokenSource(Protocol):
 
 
 class Ways:
-    """`step` from one thread; `missed` and `arrived` from any."""
+    """`step` from one thread; `missed` and `arrived` from any.
+
+    `on_change` is told of each way that begins to work: what was ordered before it did waits in the inbox.
+    """
 
     def __init__(
         self, server: Server, sources: Sequence[TokenSource], link: Link | None, on_change: Callable[[], None]
@@ -53,7 +56,10 @@ class Ways:
     @property
     def wakes(self) -> bool:
         """Whether something wakes the device now; else it has to look by itself."""
-        return self.way not in ("mqtt", "inbox") or (self._link is not None and self._link.open)
+        _, rank = self._registered.get(self.way, ("", 1))
+        if rank:  # the server has not heard of it yet
+            return False
+        return self.way != "mqtt" or (self._link is not None and self._link.open)
 
     def step(self) -> float:
         address = self._address()
@@ -130,6 +136,7 @@ class Ways:
         answer = self._server.call("PUT", path, body)
         if answer.ok:
             self._registered[provider] = (address, rank)
+            self._on_change()
         return answer
 
     def _address(self) -> Address | None:
