@@ -1,6 +1,6 @@
 """A cut of the network between an agent and its server and broker, and what became of everything meanwhile.
 
-    .venv/bin/python -m tests.clients.python.cut --seconds 60
+    PYTHONPATH=clients/python .venv/bin/python -m tests.clients.python.cut --seconds 60
 
 starts the product on servers of its own and prints the figures; the exit status is 1 where something was lost or
 doubled, or an ack told a wrong time. `make test` runs the same scene with a cut of a few seconds.

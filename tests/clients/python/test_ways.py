@@ -35,7 +35,7 @@ class Platform:
 
 
 def comes_by(world: World, host: Host, provider: str) -> bool:
-    """Whether messages come by this provider now. One that was ordered while the device looked around is in its inbox."""
+    """Whether messages come by this provider now; one that was ordered while the device looked around, by its inbox."""
     ways = [provider_of(world, host, f"{provider} {number}, {len(host.pushes)}") for number in range(3)]
     return ways[-1] == provider and set(ways) <= {provider, "inbox"}
 
