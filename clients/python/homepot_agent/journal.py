@@ -35,6 +35,8 @@ class Journal:
         self._rewrite_at_bytes = SMALLEST_REWRITE_BYTES
         self._size_bytes = 0
         self._handle = -1
+        self.behind = False
+        """Whether something is in memory only, because the disk would not take it."""
         self.damaged = 0
         """Lines that were passed over when it was read."""
 
@@ -52,27 +54,15 @@ class Journal:
         if self.damaged:
             log.warning("%s: %d damaged lines were passed over", self._path, self.damaged)
 
-    @property
-    def behind(self) -> bool:
-        """Whether something is in memory only, because the disk would not take it."""
-        return bool(self._unwritten) or self._lost_track
-
     def append(self, *events: Event, sync: bool) -> bool:
         """Whether these events, and all before them, are in the file; with `sync` also after a power cut."""
         self._unwritten += [_line(event) for event in events]
         if len(self._unwritten) > LONGEST_BACKLOG:
             self._unwritten, self._lost_track = [], True
-        while not self._lost_track:
-            try:
-                self._write(b"".join(self._unwritten), sync=sync)
-            except OSError as error:
-                if error.errno in FULL and self._make_room():
-                    continue
-                log.debug("%s: %s", self._path, error)
-                return False
+        self.behind = self._lost_track or not self._write_or_make_room(b"".join(self._unwritten), sync=sync)
+        if not self.behind:
             self._unwritten.clear()
-            return True
-        return False
+        return not self.behind
 
     def wants_rewrite(self) -> bool:
         return self._lost_track or self._size_bytes > self._rewrite_at_bytes
@@ -86,7 +76,7 @@ class Journal:
             log.debug("%s: %s", self._path, error)
             self._rewrite_at_bytes = self._size_bytes * 2
             return False
-        self._unwritten, self._lost_track = [], False
+        self._unwritten, self._lost_track, self.behind = [], False, False
         self._use(len(data))
         self._rewrite_at_bytes = max(SMALLEST_REWRITE_BYTES, 3 * len(data))
         return True
@@ -104,6 +94,17 @@ class Journal:
         self._size_bytes = size_bytes
         if new:
             sync_folder(self._path.parent)
+
+    def _write_or_make_room(self, data: bytes, *, sync: bool) -> bool:
+        while True:
+            try:
+                self._write(data, sync=sync)
+            except OSError as error:
+                if error.errno not in FULL or not self._make_room():
+                    log.debug("%s: %s", self._path, error)
+                    return False
+            else:
+                return True
 
     def _write(self, data: bytes, *, sync: bool) -> None:
         """All of it or nothing: what a full disk took of a line is cut off again."""
