@@ -26,10 +26,15 @@ class Network:
         for proxy in self._proxies:
             proxy.__exit__()
 
-    def cut(self) -> None:
-        for proxy in self._proxies:
+    def cut(self, *, server_only: bool = False) -> None:
+        """With `server_only` the broker is still there."""
+        for proxy in self._proxies[:1] if server_only else self._proxies:
             proxy.loses = lambda _piece: True
             proxy.swallow()
+
+    def drop(self) -> None:
+        """Connections of the server that are open now end, and both ends are told."""
+        self._proxies[0].drop()
 
     def mend(self) -> None:
         """What was open stays lost, as behind a router that came back with another address; its ends are told."""

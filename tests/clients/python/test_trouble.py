@@ -10,6 +10,7 @@ import pytest
 from tests import faketime
 from tests.clients.python import cut
 from tests.clients.python.hosts import AgentProcess, Host
+from tests.clients.python.network import Network
 from tests.clients.python.world import World
 from tests.journey.api import wait_until
 from tests.journey.small_disk import NoSmallDisk, small_disk
@@ -23,6 +24,21 @@ def test_a_cut_of_the_network_loses_nothing_doubles_nothing_and_bends_no_time(wo
     assert figures.good, figures
     assert figures.ordered == 30
     assert figures.back_after_ms < 5_000
+
+
+def test_acks_take_the_way_over_the_broker_where_the_server_is_out_of_reach(world: World, tmp_path: Path) -> None:
+    with (
+        Network(world.production.url, world.broker.url) as network,
+        Host(world, tmp_path / "till", server=network.server_url, mqtt=network.mqtt_url) as host,
+    ):
+        host.wait_until_woken("mqtt")
+        network.cut(server_only=True)
+        network.drop()
+        world.push(host.device_id, "by the broker alone")
+        [row] = world.wait_until_delivered(host.device_id, 1)
+        wait_until(lambda: host.agent._store.counts()["acks_owed"] == 0, "word that it is committed")
+
+    assert row["received_at"].timestamp() == pytest.approx(host.pushes[0][1], abs=0.5)
 
 
 def test_kill_9_in_the_middle_of_a_stream_loses_nothing_and_repeats_only_what_it_says(
