@@ -127,7 +127,7 @@ class Fleet:
             self._registration,
             self._stream,
             ear_of=self._own_ear,
-            on_back=self._drain_soon,
+            on_back=self._on_back,
         )
         self._progress = Progress(
             planned=len(options.places),
@@ -219,6 +219,10 @@ class Fleet:
 
     # Getting messages
 
+    def _on_back(self, device: Device) -> None:
+        self._spool.back(device)
+        self._drain_soon(device)
+
     def _own_ear(self, device: Device) -> Connection | None:
         return None if self._options.mqtt_connections else self._ears.get(device)
 
@@ -270,15 +274,10 @@ class Fleet:
 
     def _receive(self, device: Device, message: Mapping[str, Any], *, by: str) -> None:
         pushed = by != INBOX
-        self._ledger.note(
-            PUSHED if pushed else FETCHED,
-            by=by,
-            device_id=device.identity.device_id,
-            message_id=str(message["message_id"]),
-        )
+        ids = {"device_id": device.identity.device_id, "message_id": str(message["message_id"])}
+        self._ledger.note(PUSHED if pushed else FETCHED, by=by, **ids)
         give_up_at = asyncio.get_running_loop().time() + KEEP_S
-        ack = device.receive(message, pushed=pushed, give_up_at=give_up_at)
-        if ack is not None:
+        if ack := device.receive(message, pushed=pushed, give_up_at=give_up_at):
             self._spool.add(ack)
 
     async def _publish(self, device: Device, topic: str, payload: bytes) -> bool:

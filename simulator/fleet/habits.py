@@ -20,7 +20,8 @@ class Habits:
     clock_off_s: float = 0.0
     clock_drift_ppm: float = 0.0
     duplicate_acks: float = 0.0
-    """The share of acks that are sent once more although the server has confirmed them."""
+    """The share of acks that are sent once more, within `repeated_within_s`, although the server confirmed them."""
+    repeated_within_s: float = 60.0
     late_acks: float = 0.0
     """The share that is sent up to `late_by_s` after the message came."""
     late_by_s: float = 0.0

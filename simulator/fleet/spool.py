@@ -23,8 +23,6 @@ KEEP_S = 3_600.0
 SENDERS = 16
 HTTP = "http"
 MQTT_TRIES = 3
-AWAY_S = 5.0
-REPEATED_WITHIN_S = 60.0
 CALM = HABITS["calm"]
 CONFIRMED_WITHIN_S = 5.0
 """A published ack that is not confirmed after this is published again."""
@@ -57,6 +55,8 @@ class Spool:
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[Ack] = asyncio.Queue()
         self._owed: dict[tuple[str, str], Ack] = {}
+        self._waiting: dict[Device, list[Ack]] = {}
+        """For their device to be back."""
         self._publishing: set[asyncio.Task[None]] = set()
         self.repeated = 0
         """Acks that were sent again for no reason."""
@@ -75,7 +75,12 @@ class Spool:
             sent_in_s += self._rng.uniform(0, self._habits.late_by_s)
         self._loop.call_later(sent_in_s, self._send, ack)
         if self._falls(self._habits.duplicate_acks):
-            self._loop.call_later(sent_in_s + self._rng.uniform(0, REPEATED_WITHIN_S), self._repeat, ack)
+            self._loop.call_later(sent_in_s + self._rng.uniform(0, self._habits.repeated_within_s), self._repeat, ack)
+
+    def back(self, device: Device) -> None:
+        """The device has its network again."""
+        for ack in self._waiting.pop(device, []):
+            self._send(ack)
 
     def confirm(self, device: Device, message_ids: Iterable[object]) -> None:
         """The server has committed these acks of the device; saying so twice changes nothing."""
@@ -101,7 +106,7 @@ class Spool:
         if _key(ack) not in self._owed:
             return
         if ack.device.away:
-            self._loop.call_later(AWAY_S, self._send, ack)
+            self._waiting.setdefault(ack.device, []).append(ack)
         else:
             self._hand_over(ack)
 
