@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 ENROLLING = 8
 CONNECTING = 20
-DRAINING = 8
 REPORT_S = 5.0
 SELDOM = 8
 STOP_S = 1.0
@@ -148,7 +147,7 @@ class Fleet:
             self._tasks.create_task(self._spool.run())
             self._tasks.create_task(self._report())
             self._tasks.create_task(self._enrol_all())
-            for _ in range(DRAINING):
+            for _ in range(self._options.network.requests_at_once // 2):
                 self._tasks.create_task(self._drain_inboxes())
             if any(place.channel in PUSH_SERVICES for place in self._options.places):
                 self._tasks.create_task(self._stream.run())

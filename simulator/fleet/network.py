@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
+FEW_AT_ONCE, MANY_AT_ONCE = 16, 512
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
@@ -21,6 +23,12 @@ class Network:
     """The mean time between two periods in which a device has no network at all; 0: it always has."""
     offline_for_s: float = 0.0
     """The mean length of such a period."""
+
+    @property
+    def requests_at_once(self) -> int:
+        """How many the fleet lets be under way: on a good network few are enough, on a bad one most of them wait."""
+        waits = self.request_loss or self.answer_loss or self.request_median_ms
+        return MANY_AT_ONCE if waits else FEW_AT_ONCE
 
     def device_delay_s(self, rng: Random) -> float:
         return rng.lognormvariate(0, self.device_sigma) * self.device_median_ms / 1000

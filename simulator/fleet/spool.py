@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 KEEP_S = 3_600.0
 """A message does not say when it expires: its ack is kept for an hour."""
-SENDERS = 16
 HTTP = "http"
 MQTT_TRIES = 3
 CALM = HABITS["calm"]
@@ -91,7 +90,7 @@ class Spool:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as senders:
-            for _ in range(SENDERS):
+            for _ in range(self._network.requests_at_once):
                 senders.create_task(self._send_over_http())
 
     def _falls(self, share: float) -> bool:

@@ -160,6 +160,11 @@ class Agent:
     def state(self) -> State:
         return self._state
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How much is not at its end: acks, messages, commands, batches of telemetry."""
+        return {"telemetry_batches": self._telemetry.waiting_batches, **self._store.counts()}
+
     # Putting it together
 
     def _build(self) -> None:
@@ -329,9 +334,8 @@ class Agent:
 
     def _write_status(self, state: State) -> None:
         """For `homepot-agent status`; without it nothing is missing."""
-        waiting = {"telemetry_batches": self._telemetry.waiting_batches, **self._store.counts()}
         told_at = wire.iso(self._clock.now_s())
-        status = {"told_at": told_at, **asdict(state), **waiting, "clock_behind_s": round(self._clock.behind_s, 3)}
+        status = {"told_at": told_at, **asdict(state), **self.waiting, "clock_behind_s": round(self._clock.behind_s, 3)}
         try:
             write_private(self._folder / STATUS, json.dumps(status, indent=1).encode())
         except OSError as error:

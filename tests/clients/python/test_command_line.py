@@ -21,6 +21,26 @@ def agent(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[st
     )
 
 
+def test_needs_no_more_than_it_declares() -> None:
+    own = "import homepot_agent, homepot_agent.command_line, sys"
+    print_others = "print(*sorted({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
+
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path += {_packages()!r}; {own}; {print_others}"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": AGENT_PATH},
+    )
+
+    assert set(done.stdout.split()) <= {"__main__", "homepot_agent", "paho", "urllib3"}, done.stderr
+    assert "homepot_agent" in done.stdout, done.stderr
+
+
+def _packages() -> list[str]:
+    """Where pip put what this environment has, without what its `.pth` files start."""
+    return [path for path in sys.path if path.endswith("site-packages")]
+
+
 def test_asks_for_the_bootstrap_key_where_the_device_has_none(tmp_path: Path) -> None:
     done = agent("run", "--server", "http://127.0.0.1:1", "--site", SITE, "--state", tmp_path)
 

@@ -67,7 +67,7 @@ def test_a_lost_answer_does_not_do_a_command_twice(world: World, tmp_path: Path,
         network.lose_answer_to(lost)
         row = ended(world, command(world, host.device_id, "ping"))
         wait_until(lambda: network.losses == 1, "lost answer")
-        wait_until(lambda: host.agent._store.counts()["commands_open"] == 0, "end of it at the device")
+        wait_until(lambda: host.agent.waiting["commands_open"] == 0, "end of it at the device")
 
     assert (row["status"], len(host.commands)) == ("completed", 1)
 
@@ -101,7 +101,7 @@ def test_a_hundred_measurements_go_at_once_and_a_lost_answer_stores_them_once(wo
         sql = "SELECT count(*) FROM delivery_telemetrylog t JOIN delivery_device d ON d.id = t.device_id"
         stored = f"{sql} WHERE d.device_id = %s AND type = 'metrics'"
         wait_until(lambda: world.record.number(stored, host.device_id) > 0, "measurements", 8)
-        wait_until(lambda: host.agent._telemetry.waiting_batches == 0, "an empty buffer", 8)
+        wait_until(lambda: host.agent.waiting["telemetry_batches"] == 0, "an empty buffer", 8)
 
         assert (world.record.number(stored, host.device_id), network.losses) == (100, 1)
 

@@ -36,7 +36,7 @@ def test_acks_take_the_way_over_the_broker_where_the_server_is_out_of_reach(worl
         network.drop()
         world.push(host.device_id, "by the broker alone")
         [row] = world.wait_until_delivered(host.device_id, 1)
-        wait_until(lambda: host.agent._store.counts()["acks_owed"] == 0, "word that it is committed")
+        wait_until(lambda: host.agent.waiting["acks_owed"] == 0, "word that it is committed")
 
     assert row["received_at"].timestamp() == pytest.approx(host.pushes[0][1], abs=0.5)
 
