@@ -216,13 +216,14 @@ class Agent:
         elif message := wire.read_message(payload):
             self._take(message)
 
-    def _fetched(self, message: Message, provider: str, sent_at: str) -> None:
+    def _fetched(self, message: Message, provider: str, sent_at: str) -> bool:
         sent_at_s = wire.read_time_s(sent_at)
         new = self._take(message) is Arrival.NEW
         overdue = sent_at_s is not None and self._clock.now_s() - sent_at_s > self._options.missed_after_s
         if new and overdue and self._ways is not None and self._ways.missed(provider):
             log.warning("%s brings nothing any more: messages were found in the inbox instead", provider)
             self._choosing.hurry()
+        return new
 
     def _take(self, message: Message) -> Arrival:
         arrival = self._store.receive(message, self._clock.now_s())

@@ -12,9 +12,11 @@ log = logging.getLogger(__name__)
 REFUSED_S = 60.0
 NEXT_PAGE_S = 0.5
 """The next page is there once this one is acked."""
+SAME_PAGE_S = 5.0
+"""All of it came before: its acks are on their way, or the host program is far behind."""
 
-Take = Callable[[Message, str, str], None]
-"""Takes a message, the provider that it was sent by, and when."""
+Take = Callable[[Message, str, str], bool]
+"""Takes a message, the provider that it was sent by, and when; whether it is new."""
 
 
 class Inbox:
@@ -30,6 +32,7 @@ class Inbox:
             return self.backoff.failed(answer.retry_after_s) if answer.later else REFUSED_S
         self.backoff.reset()
         page = read_inbox(answer.data)
-        for message, provider, sent_at in page:
-            self._take(message, provider, sent_at)
-        return NEXT_PAGE_S if len(page) >= INBOX_PAGE else self._pause_s()
+        new = sum(self._take(message, provider, sent_at) for message, provider, sent_at in page)
+        if len(page) < INBOX_PAGE:
+            return self._pause_s()
+        return NEXT_PAGE_S if new else SAME_PAGE_S
