@@ -26,7 +26,11 @@ def test_a_cut_of_the_network_loses_nothing_doubles_nothing_and_bends_no_time(wo
     assert figures.back_after_ms < 5_000
 
 
-def test_acks_take_the_way_over_the_broker_where_the_server_is_out_of_reach(world: World, tmp_path: Path) -> None:
+def test_acks_take_the_way_over_the_broker_where_the_server_is_out_of_reach(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homepot_agent.server.READ_S", 0.5)
+
     with (
         Network(world.production.url, world.broker.url) as network,
         Host(world, tmp_path / "till", server=network.server_url, mqtt=network.mqtt_url) as host,
