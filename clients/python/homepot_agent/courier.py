@@ -11,6 +11,7 @@ from homepot_agent.wire import ACKS_PER_REQUEST, Ack
 
 log = logging.getLogger(__name__)
 
+SETTLED = ("acknowledged", "rejected")
 REFUSED_S = 60.0
 """Somebody has to put something right first."""
 
@@ -50,10 +51,12 @@ class Courier:
         """Rejected is what is malformed or not proved: asking again would not help. False: no word on any of them."""
         results = answer.data.get("results") if isinstance(answer.data, dict) else None
         if not isinstance(results, list) or len(results) != len(acks):
-            log.warning("an answer to acks that names %s", "nothing" if not results else "other acks")
+            log.warning("an answer to %d acks that does not name them", len(acks))
             return False
-        for ack, result in zip(acks, results, strict=True):
-            if result.get("status") != "acknowledged":
+        said = [result if isinstance(result, dict) else {} for result in results]
+        for ack, result in zip(acks, said, strict=True):
+            if result.get("status") == "rejected":
                 log.warning("the ack of %s was rejected: %s", ack.message_id, result.get("detail"))
-        self._store.confirmed(acks)
-        return True
+        settled = [ack for ack, result in zip(acks, said, strict=True) if result.get("status") in SETTLED]
+        self._store.confirmed(settled)
+        return bool(settled)
