@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
+
+from simulator.fleet.habits import DeviceClock
 
 FCM, MQTT, SIMULATION, INBOX = "fcm", "mqtt", "simulation", "inbox"
 PUSH_SERVICES = (FCM, "apns", "wns", "web_push")
@@ -53,7 +54,7 @@ class Ack:
     def arrive(self) -> None:
         """The device has the message now, by its own clock; said once, however often the ack is repeated."""
         if not self.received_at:
-            self.received_at = datetime.now(UTC).isoformat()
+            self.received_at = self.device.clock.now().isoformat()
 
     def body(self) -> dict[str, str]:
         body = {
@@ -71,6 +72,9 @@ class Ack:
 class Device:
     identity: Identity
     acks_over_mqtt: bool = False
+    clock: DeviceClock = field(default_factory=DeviceClock)
+    away: bool = False
+    """Without network or power just now."""
     received: int = 0
     """Different messages."""
     duplicates: int = 0

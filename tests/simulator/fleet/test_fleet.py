@@ -1,4 +1,4 @@
-"""A whole fleet: `manage.py fleet` as its own process, against HTTP and MQTT on real sockets."""
+"""A whole fleet: `manage.py simulate` as its own process, against HTTP and MQTT on real sockets."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ PUSHED = PLANNED["mqtt"] + PLANNED["simulation"]
 @contextmanager
 def fleet(var: Path, stand_in: StandIn, broker: Mqtt, *options: str) -> Iterator[Process]:
     """Eighteen devices of all kinds on two sites; ended at the latest here."""
-    command = ["manage.py", "fleet", "--devices", "18", "--sites", "2", "--channels", CHANNELS, "--network", "ideal"]
+    command = ["manage.py", "simulate", "--devices", "18", "--sites", "2", "--channels", CHANNELS, "--network", "ideal"]
     quick = ["--jobs-every", "0.2", "--heartbeat", "1", "--poll", "1", "--server", stand_in.url]
     where = ["--mqtt", broker.url, "--var", str(var)]
     process = spawn("fleet", [sys.executable, *command, *quick, *where, *options], folder=var)
