@@ -1,0 +1,168 @@
+"""Rows by hour, as the server draws them: a figure in each cell, its step of colour, a mark where much was lost.
+
+Blue steps lie within the target, orange and red beyond it. An hour without messages is hatched, which is not zero; a
+cell is marked where over a tenth was not delivered: failed messages have no latency, so an outage would look calm.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from analytics import definitions, targets
+from analytics.health import Numbers
+from analytics.pages import links
+from analytics.pages.asked import SHOWN, Asked
+from analytics.pages.tiles import percent
+from delivery.admin.looks import NOTHING, duration
+
+WIDTH, HEIGHT, GAP = 38, 28, 2
+"""Of a cell, in pixels."""
+TOP = 20
+"""Above the cells: their hours."""
+P95_STEPS_MS = ((500, "b1"), (1_000, "b2"), (targets.P95_MS, "b3"), (5_000, "o1"), (15_000, "o2"))
+"""Up to so many ms: the class of the cell; beyond the last: red."""
+RATE_STEPS = ((0.99, "b1"), (0.97, "b2"), (targets.DELIVERY_RATE, "b3"), (0.9, "o1"), (0.8, "o2"))
+"""From this rate on; below the last: red."""
+VOLUME_STEPS = ((0.25, "b1"), (0.5, "b2"), (1.0, "b3"))
+"""Of the fullest hour shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    label: str
+    url: str
+    hours: Mapping[datetime, Numbers]
+    site_id: str | None = None
+    """Whose messages the cells lead to; with `provider`, those of the provider alone."""
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    x: int
+    y: int
+    look: str
+    text: str
+    says: str
+    """The whole, in words."""
+    url: str = ""
+    """Empty: no messages."""
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    at: int
+    text: str
+    url: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    shown: str
+    """Which figure the cells hold."""
+    width: int
+    height: int
+    hours: list[Label]
+    rows: list[Label]
+    cells: list[Cell]
+    legend: list[tuple[str, str]]
+
+
+def draw(asked: Asked, rows: Sequence[Row]) -> Grid:
+    hours = asked.hours_shown
+    fullest = max((numbers["ordered"] for row in rows for numbers in row.hours.values()), default=0)
+    cells = [
+        _cell(asked, row, hour, column * WIDTH, TOP + line * HEIGHT, fullest)
+        for line, row in enumerate(rows)
+        for column, hour in enumerate(hours)
+    ]
+    return Grid(
+        shown=SHOWN[asked.show],
+        width=len(hours) * WIDTH,
+        height=TOP + len(rows) * HEIGHT,
+        hours=[_hour(hour, column * WIDTH) for column, hour in enumerate(hours)],
+        rows=[Label(TOP + line * HEIGHT, row.label, row.url) for line, row in enumerate(rows)],
+        cells=cells,
+        legend=LEGENDS[asked.show],
+    )
+
+
+def _hour(hour: datetime, at: int) -> Label:
+    return Label(at, f"{hour:%d %b}" if hour.hour == 0 else f"{hour:%H}", strong=hour.hour == 0)
+
+
+def _cell(asked: Asked, row: Row, hour: datetime, x: int, y: int, fullest: int) -> Cell:
+    where = f"{row.label}, {hour:%d %b %H:%M} UTC"
+    numbers = row.hours.get(hour)
+    if numbers is None or not numbers["ordered"]:
+        return Cell(x, y, "none", "", f"{where}: no messages")
+    look, text = LOOKS[asked.show](numbers, fullest)
+    return Cell(
+        x,
+        y,
+        look,
+        text,
+        f"{where}: {_told(numbers)}",
+        links.messages(asked, site_id=row.site_id, provider=row.provider, hour=hour),
+        (numbers.not_delivered or 0.0) > targets.MARKED_OVER,
+    )
+
+
+def _told(numbers: Numbers) -> str:
+    return (
+        f"{links.counted(numbers['ordered'])} messages, p95 {duration(numbers.percentile_ms(0.95))}, delivery rate "
+        f"{percent(numbers.rate(definitions.DELIVERY_RATE))}, not delivered {percent(numbers.not_delivered)}"
+    )
+
+
+def _p95(numbers: Numbers, fullest: int) -> tuple[str, str]:
+    p95_ms = numbers.percentile_ms(0.95)
+    if p95_ms is None:
+        return "unknown", NOTHING
+    return next((look for up_to, look in P95_STEPS_MS if p95_ms <= up_to), "red"), short_seconds(p95_ms)
+
+
+def _rate(numbers: Numbers, fullest: int) -> tuple[str, str]:
+    rate = numbers.rate(definitions.DELIVERY_RATE)
+    if rate is None:
+        return "unknown", NOTHING
+    return next((look for least, look in RATE_STEPS if rate >= least), "red"), f"{int(100 * rate)}"
+
+
+def _volume(numbers: Numbers, fullest: int) -> tuple[str, str]:
+    share = numbers["ordered"] / fullest
+    return next(look for up_to, look in VOLUME_STEPS if share <= up_to), short_count(numbers["ordered"])
+
+
+LOOKS: Mapping[str, Callable[[Numbers, int], tuple[str, str]]] = {"p95": _p95, "rate": _rate, "volume": _volume}
+"""By what is shown: a cell's class and its text, from its numbers and the most that any cell holds."""
+assert LOOKS.keys() == SHOWN.keys()
+
+LEGENDS = {
+    "p95": [("b1", "up to 0.5 s"), ("b2", "1 s"), ("b3", "2 s: the target"), ("o1", "5 s"), ("o2", "15 s"),
+            ("red", "longer"), ("unknown", "none arrived in time"), ("none", "no messages")],
+    "rate": [("b1", "99 %"), ("b2", "97 %"), ("b3", "95 %: the target"), ("o1", "90 %"), ("o2", "80 %"),
+             ("red", "less"), ("unknown", "none taken"), ("none", "no messages")],
+    "volume": [("b1", "up to a quarter of the fullest hour"), ("b2", "a half"), ("b3", "all"), ("none", "no messages")],
+}  # fmt: skip
+
+
+def short_seconds(ms: float) -> str:
+    """In four characters at most: 0.4 9.8 42 17m 3h 12d"""
+    seconds = ms / 1000
+    if seconds < 9.95:
+        return f"{seconds:.1f}"
+    for unit_s, most, sign in ((1, 999.5, ""), (60, 99.5, "m"), (3600, 99.5, "h")):
+        if seconds / unit_s < most:
+            return f"{seconds / unit_s:.0f}{sign}"
+    return f"{seconds / 86400:.0f}d"
+
+
+def short_count(number: int) -> str:
+    """In four characters at most: 999 9.9k 999k 9.9M"""
+    for unit, sign in ((1, ""), (1_000, "k"), (1_000_000, "M")):
+        if number < 999.5 * unit:
+            return str(number) if unit == 1 else f"{number / unit:.{1 if number < 9.95 * unit else 0}f}{sign}"
+    return "999M+"

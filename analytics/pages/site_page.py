@@ -1,0 +1,108 @@
+"""One site: its devices, channels, hours, providers, reasons, alerts, and whether its uplink was down."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Q
+from django.urls import reverse
+
+from analytics.health import Numbers
+from analytics.pages import alerts, fastest, grid, providers, reading, reasons, tiles, uplink, zombies
+from analytics.pages.asked import PROVIDERS, Asked
+from analytics.pages.frame import around, switches
+from analytics.pages.grid import Row
+from delivery.admin.looks import local, zone_of
+from delivery.models import Channel, Connectivity, Device, Site
+from delivery.models.channel import ChannelState
+from delivery.models.device import ONLINE_FOR
+
+DEVICES_SHOWN = 25
+
+
+def panels(asked: Asked) -> dict[str, Any]:
+    assert asked.site is not None, "a site's page"
+    site = asked.site
+    by_provider = reading.by_provider(asked)
+    cells = reading.cells(asked, [site.site_id])
+    zone = zone_of(site)
+    return {
+        "title": site.name or site.site_id,
+        **around(asked),
+        "site": site,
+        "local": local(asked.now, zone),
+        "switches": switches(asked),
+        "tiles": [*tiles.tiles(asked, by_provider), zombies.tile(asked)],
+        "alerts": alerts.standing(asked),
+        "grid": grid.draw(asked, _rows(asked, cells)),
+        "providers": providers.table(asked, by_provider),
+        "fastest": fastest.table(asked, [site], cells),
+        "reasons": reasons.table(asked),
+        "seen": seen(asked),
+        "devices": devices(asked),
+        "channels": channels(site),
+        "gaps": gaps(asked),
+        "messages_url": f"{reverse('admin:delivery_pushnotificationlog_changelist')}?site={site.site_id}",
+        "devices_url": f"{reverse('admin:delivery_device_changelist')}?q={site.site_id}",
+        "site_url": reverse("admin:delivery_site_change", args=[site.pk]),
+    }
+
+
+def _rows(asked: Asked, cells: dict[reading.Cell, Numbers]) -> list[Row]:
+    """The hours of each provider."""
+    hours: dict[str, dict[datetime, Numbers]] = {}
+    for (_, hour, provider), numbers in cells.items():
+        hours.setdefault(provider, {})[hour] = numbers
+    return [
+        Row(PROVIDERS.get(name, name), reverse("provider_page", args=[name]), hours[name], provider=name)
+        for name in sorted(hours)
+    ]
+
+
+def seen(asked: Asked) -> dict[str, int]:
+    """Devices that may get messages: together they are all of them."""
+    online_since = asked.now - ONLINE_FOR
+    found: dict[str, int] = (
+        Device.objects.reachable()
+        .filter(site=asked.site)
+        .aggregate(
+            devices=Count("pk"),
+            online=Count("pk", filter=Q(last_heartbeat_at__gte=online_since)),
+            offline=Count("pk", filter=Q(last_heartbeat_at__lt=online_since)),
+            unknown=Count("pk", filter=Q(last_heartbeat_at=None)),
+        )
+    )
+    return found
+
+
+def devices(asked: Asked) -> list[dict[str, Any]]:
+    """Those that have been silent the longest come first."""
+    found = Device.objects.reachable().filter(site=asked.site).prefetch_related("channels")
+    return [
+        {
+            "device": device,
+            "url": reverse("admin:delivery_device_change", args=[device.pk]),
+            "state": device.connectivity_state(asked.now),
+            "channels": list(device.channels.all()),
+        }
+        for device in found.order_by("last_heartbeat_at", "pk")[:DEVICES_SHOWN]
+    ]
+
+
+def channels(site: Site) -> list[dict[str, Any]]:
+    """By provider: how many addresses are in which state."""
+    counted: Iterable[Any] = (
+        Channel.objects.filter(device__site=site)
+        .values("provider")
+        .annotate(all=Count("pk"), **{state.value: Count("pk", filter=Q(state=state)) for state in ChannelState})
+        .order_by("provider")
+    )
+    return [{**row, "name": PROVIDERS.get(row["provider"], row["provider"])} for row in counted]
+
+
+def gaps(asked: Asked) -> list[uplink.Gap]:
+    """The newest first."""
+    spans = Connectivity.objects.filter(device__site=asked.site, last_seen__gte=asked.first)
+    until = min(asked.now, asked.end)
+    found = uplink.gaps(spans.values_list("online_from", "last_seen").iterator(), asked.first, until)
+    return found[::-1]
