@@ -32,6 +32,7 @@ TAKEN_BY_SQL = "CASE WHEN m.accepted_by = '' THEN m.provider ELSE m.accepted_by 
 def of_hour(hour: datetime) -> Rows:
     rows: Rows = defaultdict(dict)
     _messages(rows, hour)
+    _verdicts(rows, hour)
     _times(rows, hour)
     for made in RollupState.objects.made_what_was_sent_in(hour).values_list("hour", flat=True):
         _accepted(rows, hour, made)
@@ -64,6 +65,19 @@ def _messages(rows: Rows, hour: datetime) -> None:
     )
     for row in groups:
         rows[row.pop("site_id"), row.pop("under")].update(row, late=row.pop("too_late"))
+
+
+def _verdicts(rows: Rows, hour: datetime) -> None:
+    groups: Iterable[Any] = (
+        _made_in(hour)
+        .exclude(verdict="")
+        .annotate(under=counted_under())
+        .values_list("site_id", "under", "verdict")
+        .annotate(count=Count("id"))
+        .order_by("verdict")
+    )
+    for site_id, under, verdict, count in groups:
+        rows[site_id, under].setdefault("verdicts", {})[verdict] = count
 
 
 def _made_in(hour: datetime) -> QuerySet[PushNotificationLog]:

@@ -30,6 +30,8 @@ class Numbers:
     counts: Mapping[str, int]
     refused: Mapping[str, int]
     """Attempts that were not accepted, by outcome."""
+    verdicts: Mapping[str, int]
+    """Why messages were not delivered in time, the most frequent cause first."""
     times: Mapping[str, latency.Histogram]
     """By the names of definitions.TIMES, and `taken`: how long accepted attempts took. Only what was asked for."""
 
@@ -72,6 +74,7 @@ class Numbers:
 class _Sums:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     refused: dict[str, int] = field(default_factory=dict)
+    verdicts: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, list[latency.Histogram]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -79,13 +82,16 @@ class _Sums:
             self.counts[name] += row[name]
         for outcome, count in row["refused"].items():
             self.refused[outcome] = self.refused.get(outcome, 0) + count
+        for verdict, count in row["verdicts"].items():
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + count
         for part, one in (("latency", row["latency"]), ("taken", row["handoff"]), *row["times"].items()):
             if one:
                 self.histograms.setdefault(part, []).append(one)
 
     def numbers(self) -> Numbers:
         times = {part: latency.merge(parts) for part, parts in self.histograms.items()}
-        return Numbers(counts=self.counts, refused=dict(sorted(self.refused.items())), times=times)
+        verdicts = dict(sorted(self.verdicts.items(), key=lambda item: (-item[1], item[0])))
+        return Numbers(counts=self.counts, refused=dict(sorted(self.refused.items())), verdicts=verdicts, times=times)
 
 
 def of(rollups: QuerySet[HourlyRollup]) -> Numbers:
@@ -96,7 +102,7 @@ def of(rollups: QuerySet[HourlyRollup]) -> Numbers:
 def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
     """The sums for each value of some fields, such as `site_id` and `hour`; read row by row, kept by group."""
     groups: dict[tuple[Any, ...], _Sums] = {}
-    for row in rollups.order_by().values(*{*fields, *COUNTS, *HISTOGRAMS, "refused"}).iterator():
+    for row in rollups.order_by().values(*{*fields, *COUNTS, *HISTOGRAMS, "refused", "verdicts"}).iterator():
         groups.setdefault(tuple(row[name] for name in fields), _Sums()).add(row)
     return {key: sums.numbers() for key, sums in groups.items()}
 
@@ -122,7 +128,11 @@ def total(parts: Iterable[Numbers]) -> Numbers:
 
 def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:
     """Each rollup as it stands, by hour, site and provider: for tables of any length."""
-    for row in rollups.order_by("hour", "site_id", "provider").values(*KEY, *COUNTS, *HISTOGRAMS, "refused").iterator():
+    for row in (
+        rollups.order_by("hour", "site_id", "provider")
+        .values(*KEY, *COUNTS, *HISTOGRAMS, "refused", "verdicts")
+        .iterator()
+    ):
         sums = _Sums()
         sums.add(row)
         yield (row["hour"], row["site_id"], row["provider"]), sums.numbers()

@@ -225,6 +225,7 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.detour": 10.0,
         "delivery.hedge": 2.0,
         "analytics.roll_up": 15.0,
+        "analytics.judge": 10.0,
         "delivery.close_silent_spans": 30.0,
         "delivery.archive_silent_channels": 86_400.0,
         "delivery.forget_idempotency_keys": 86_400.0,

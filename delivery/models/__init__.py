@@ -11,6 +11,7 @@ from delivery.models.device import Device
 from delivery.models.device_command import DeviceCommand
 from delivery.models.device_job import DeviceJob
 from delivery.models.device_report import DeviceReport
+from delivery.models.gate_span import GateSpan
 from delivery.models.job import Job
 from delivery.models.last_run import LastRun
 from delivery.models.provider_state import ProviderState
@@ -18,6 +19,7 @@ from delivery.models.push_log import PushNotificationLog, Status
 from delivery.models.receipt import Receipt
 from delivery.models.site import Site
 from delivery.models.telemetry import TelemetryBatch, TelemetryLog
+from delivery.models.verdict import Verdict
 
 __all__ = [
     "AddressChallenge",
@@ -31,6 +33,7 @@ __all__ = [
     "DeviceCommand",
     "DeviceJob",
     "DeviceReport",
+    "GateSpan",
     "Job",
     "LastRun",
     "ProviderState",
@@ -40,4 +43,5 @@ __all__ = [
     "Status",
     "TelemetryBatch",
     "TelemetryLog",
+    "Verdict",
 ]
