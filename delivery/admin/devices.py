@@ -1,5 +1,7 @@
 """Devices, with their channels; their keys are given out here and never shown again."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import DateTimeField, QuerySet, Value
@@ -8,11 +10,11 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from delivery import clocks, registration
+from delivery import clocks, ranks, registration
 from delivery.admin.base import RecordAdmin, actor, one
 from delivery.admin.channels import ChannelInline
 from delivery.admin.looks import NOTHING, masked, moment
-from delivery.models import Device
+from delivery.models import Channel, Device
 from delivery.models.device import Lifecycle
 
 
@@ -58,6 +60,14 @@ class DeviceAdmin(RecordAdmin[Device]):
             if not term or queryset.filter(**exact).exists():
                 return queryset.filter(**exact) if term else queryset, False
         return queryset.filter(name__startswith=term), False
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """A rank that a person gives is the channel's own; a device that moves follows the pin of its new site."""
+        super().save_related(request, form, formsets, change)
+        given = [channel.pk for formset in formsets for channel, _changed in formset.changed_objects]
+        with transaction.atomic():
+            Channel.objects.filter(pk__in=given).update(own_rank=None)
+            ranks.settle_device(form.instance)
 
     # --- what is shown -----------------------------------------------------------------------------------------------
     @admin.display(description="site")
