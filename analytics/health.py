@@ -28,11 +28,11 @@ class Numbers:
     """Sums of some rollups. A rate is None where there was nothing to divide by."""
 
     counts: Mapping[str, int]
-    refused: Mapping[str, int]
+    refused: Mapping[str, int] = field(default_factory=dict)
     """Attempts that were not accepted, by outcome."""
-    verdicts: Mapping[str, int]
+    verdicts: Mapping[str, int] = field(default_factory=dict)
     """Why messages were not delivered in time, the most frequent cause first."""
-    times: Mapping[str, latency.Histogram]
+    times: Mapping[str, latency.Histogram] = field(default_factory=dict)
     """By the names of definitions.TIMES, and `taken`: how long accepted attempts took. Only what was asked for."""
 
     def __getitem__(self, name: str) -> int:
@@ -114,7 +114,7 @@ def summed(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...
     found = {}
     for row in groups:
         key, counts = row[: len(fields)], row[len(fields) :]
-        found[key] = Numbers(counts=dict(zip(COUNTS, counts, strict=True)), refused={}, times={})
+        found[key] = Numbers(counts=dict(zip(COUNTS, counts, strict=True)))
     return found
 
 
@@ -123,7 +123,7 @@ def total(parts: Iterable[Numbers]) -> Numbers:
     parts = list(parts)
     counts = {name: sum(part.counts[name] for part in parts) for name in COUNTS}
     times = {"latency": latency.merge(part.times.get("latency", {}) for part in parts)}
-    return Numbers(counts=counts, refused={}, times=times)
+    return Numbers(counts=counts, times=times)
 
 
 def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:

@@ -7,7 +7,7 @@ nothing else counts them: the fleet that runs now is another. What happened, hou
 - one site: its uplink was cut all afternoon, so that all its devices were silent and its messages expired;
 - one site: slow Wi-Fi in the evening, delivered but late to arrive;
 - FCM answered 503 for an hour: MQTT took over where a device has it, the rest expired;
-- one device refuses notifications.
+- one device began to refuse notifications some hours ago.
 """
 
 import uuid
@@ -36,12 +36,12 @@ PROVIDERS = ("fcm", "fcm", "apns", "wns", "web_push", "mqtt", "mqtt")
 """Of the devices of each site, in turn; every second FCM device listens on MQTT, too."""
 MEDIAN_MS = {"fcm": 620, "apns": 540, "wns": 780, "web_push": 700, "mqtt": 190}
 HANDOFF_MS = {"fcm": 85, "apns": 60, "wns": 140, "web_push": 110, "mqtt": 6}
-CUT_SITE, SLOW_SITE, REFUSING = 2, 4, 3
-"""By number in the order of the sites: whose uplink is cut, whose Wi-Fi is slow; the number of a device."""
+ENDED_AGO_H = 4.0
+"""About so many hours ago the afternoon without uplink was over: the site is chosen by its time zone."""
 CUT, SLOW = (time(13, 10), time(17, 30)), (time(18, 0), time(21, 0))
 """On the site's own clock."""
-FCM_DOWN_H = 9.0
-"""So many hours ago FCM was out, for one hour."""
+FCM_DOWN_H, REFUSING_H = 9.0, 5.0
+"""So many hours ago FCM was out, for one hour; and a device began to refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ class Day:
     slow: tuple[datetime, datetime]
     fcm_down: tuple[datetime, datetime]
     refusing: str
-    """A device."""
+    """A device, from `refusing_since` on."""
+    refusing_since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +83,18 @@ def write(sites: Sequence[Site], now: datetime, hours: int, rng: Random) -> int:
 
 
 def plan(sites: Sequence[Site], devices: Sequence[Old], now: datetime) -> Day:
-    cut, slow = sites[CUT_SITE % len(sites)], sites[SLOW_SITE % len(sites)]
+    ended = now - timedelta(hours=ENDED_AGO_H)
+    cut = min(sites, key=lambda site: abs(_last(site, *CUT, now)[1] - ended))
+    others = [site for site in sites if site != cut] or sites
     down = now - timedelta(hours=FCM_DOWN_H)
     return Day(
         cut_site=cut.site_id,
         cut=_last(cut, *CUT, now),
-        slow_site=slow.site_id,
-        slow=_last(slow, *SLOW, now),
+        slow_site=others[-1].site_id,
+        slow=_last(others[-1], *SLOW, now),
         fcm_down=(down, down + timedelta(hours=1)),
-        refusing=devices[REFUSING].device.device_id,
+        refusing=next(old.device.device_id for old in devices if old.device.site_id == others[0].site_id),
+        refusing_since=now - timedelta(hours=REFUSING_H),
     )
 
 
@@ -168,15 +172,16 @@ def _send(
     took_ms = {row.id: max(1, int(rng.lognormvariate(0, 0.3) * HANDOFF_MS[provider])) for row in held}
     log.mark_sent([Sent(row.id, at, f"demo-{row.id}", "", None, took_ms[row.id]) for row in held], token=token)
     refusals = [Refused(row.message_id, row.device_id, "permission_denied", "notifications are switched off")
-                for row in held if row.device_id == day.refusing]  # fmt: skip
+                for row in held if row.device_id == day.refusing and at >= day.refusing_since]  # fmt: skip
     log.mark_failed_by_device(refusals, now=at + timedelta(seconds=1))
-    for row in held:
+    refused = {refusal.message_id for refusal in refusals}
+    for row in (row for row in held if row.message_id not in refused):
         old = by_id[row.device_id]
         latency_ms = took_ms[row.id] + rng.lognormvariate(0, 0.45) * MEDIAN_MS[provider]
         if old.device.site_id == day.slow_site and day.slow[0] <= at < day.slow[1]:
             latency_ms *= rng.uniform(3, 12)
         silent = old.device.site_id == day.cut_site and day.cut[0] <= at < day.cut[1]
-        if silent or row.device_id == day.refusing or rng.random() < 0.002:
+        if silent or rng.random() < 0.002:
             continue
         received_at = at + timedelta(milliseconds=latency_ms)
         acked_at = received_at.replace(microsecond=0) + timedelta(seconds=1)

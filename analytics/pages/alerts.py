@@ -1,26 +1,36 @@
-"""What stands open: what, where, since when, and why probably."""
+"""What stands open: what, where, since when, and what it probably comes from."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from analytics.pages.asked import Asked
 from delivery.models import Alert
 
 SHOWN = 10
-COLUMNS = ("kind", "subject", "text", "opened_at", "last_seen_at", "times")
+COLUMNS = ("kind", "subject", "site", "provider", "text", "cause", "opened_at", "last_seen_at", "times", "taken_by")
 
 
 def standing(asked: Asked) -> list[Alert]:
+    """The newest first."""
     return list(_of(asked)[:SHOWN])
 
 
 def lines(asked: Asked) -> Iterator[list[Any]]:
     for alert in _of(asked).iterator():
         opened, seen = alert.opened_at.isoformat(), alert.last_seen_at.isoformat()
-        yield [alert.kind, alert.subject, alert.text, opened, seen, alert.times]
+        about = [alert.kind, alert.subject, alert.site_id or "", alert.provider, alert.text, alert.cause]
+        yield [*about, opened, seen, alert.times, alert.taken_by]
 
 
 def _of(asked: Asked) -> QuerySet[Alert]:
-    return Alert.objects.filter(closed_at=None)
+    """Of the site; else of all sites in reach, and what concerns a provider everywhere."""
+    found = Alert.objects.standing().select_related("site")
+    if asked.provider is not None:
+        found = found.filter(provider__in=["", asked.provider])
+    if asked.site is not None:
+        return found.filter(site=asked.site)
+    if asked.everywhere:
+        return found
+    return found.filter(Q(site_id__in=asked.site_ids) | (Q(site=None) & ~Q(provider="")))

@@ -1,22 +1,21 @@
 """Which provider is the fastest at each site, where enough is known to say so."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.urls import reverse
 
 from analytics import health, ranking
+from analytics.fastest import ranked
 from analytics.health import Numbers
 from analytics.pages import links
 from analytics.pages.asked import PROVIDERS, Asked
 from analytics.pages.links import Figure
 from analytics.pages.reading import Cell
 from analytics.pages.tiles import percent
-from analytics.ranking import Ranked
 from delivery.admin.looks import duration
-from delivery.models import Site
-from delivery.models.push_log import INBOX
+from delivery.models import Site, SitePin
 
 COLUMNS = ("site", "provider", "rank", "taken", "delivered", "delivery_rate_from", "delivery_rate_to", "p95_ms", "why")
 NOT_ENOUGH = f"not enough data: no provider took {ranking.ENOUGH} messages"
@@ -31,13 +30,17 @@ class Line:
     p95: str = ""
     interval: str = ""
     taken: Figure | None = None
+    pinned: str = ""
+    """Which provider a technician put first here."""
     others: str = ""
     """The other providers with enough messages, in order."""
 
 
-def table(asked: Asked, sites: Iterable[Site], cells: Mapping[Cell, Numbers]) -> list[Line]:
+def table(asked: Asked, sites: Sequence[Site], cells: Mapping[Cell, Numbers]) -> list[Line]:
+    """One statement more: the pins."""
     found = by_site(cells)
-    return [_line(asked, site, found.get(site.site_id, {})) for site in sites]
+    pins: dict[str, str] = {pin.site_id: pin.provider for pin in SitePin.objects.filter(site__in=sites)}
+    return [_line(asked, site, found.get(site.site_id, {}), pins.get(site.site_id, "")) for site in sites]
 
 
 def lines(asked: Asked, cells: Mapping[Cell, Numbers]) -> list[list[Any]]:
@@ -53,10 +56,10 @@ def lines(asked: Asked, cells: Mapping[Cell, Numbers]) -> list[list[Any]]:
 
 
 def by_site(cells: Mapping[Cell, Numbers]) -> dict[str | None, dict[str, Numbers]]:
-    """All hours of a site and provider together. The inbox is none: a device fetches from it when it wants to."""
+    """All hours of a site and provider together."""
     parts: dict[str | None, dict[str, list[Numbers]]] = {}
     for (site_id, _, provider), numbers in cells.items():
-        if provider != INBOX and numbers["handed_over"]:
+        if numbers["handed_over"]:
             parts.setdefault(site_id, {}).setdefault(provider, []).append(numbers)
     return {
         site_id: {provider: health.total(each) for provider, each in by_provider.items()}
@@ -64,22 +67,11 @@ def by_site(cells: Mapping[Cell, Numbers]) -> dict[str | None, dict[str, Numbers
     }
 
 
-def ranked(providers: Mapping[str, Numbers]) -> list[Ranked]:
-    return ranking.rank(
-        {
-            name: ranking.Record(
-                taken=numbers["handed_over"], delivered=numbers["delivered"], p95_ms=numbers.percentile_ms(0.95)
-            )
-            for name, numbers in providers.items()
-        }
-    )
-
-
-def _line(asked: Asked, site: Site, providers: Mapping[str, Numbers]) -> Line:
+def _line(asked: Asked, site: Site, providers: Mapping[str, Numbers], pin: str) -> Line:
     name, url = site.name or site.site_id, reverse("site_page", args=[site.site_id])
     known = [each for each in ranked(providers) if each.rank is not None]
     if not known:
-        return Line(site=name, url=url, fastest="")
+        return Line(site=name, url=url, fastest="", pinned=PROVIDERS.get(pin, pin))
     best, numbers = known[0], providers[known[0].provider]
     low, high = best.interval or (0.0, 0.0)
     return Line(
@@ -89,6 +81,7 @@ def _line(asked: Asked, site: Site, providers: Mapping[str, Numbers]) -> Line:
         p95=duration(numbers.percentile_ms(0.95)),
         interval=f"{percent(low)} to {percent(high)}",
         taken=links.figure(asked, numbers["handed_over"], "handed_over", site_id=site.site_id, provider=best.provider),
+        pinned=PROVIDERS.get(pin, pin),
         others=", ".join(
             f"{PROVIDERS.get(each.provider, each.provider)} {duration(providers[each.provider].percentile_ms(0.95))}"
             for each in known[1:]

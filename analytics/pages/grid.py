@@ -19,9 +19,14 @@ WIDTH, HEIGHT, GAP = 38, 28, 2
 """Of a cell, in pixels."""
 TOP = 20
 """Above the cells: their hours."""
-P95_STEPS_MS = ((500, "b1"), (1_000, "b2"), (targets.P95_MS, "b3"), (5_000, "o1"), (15_000, "o2"))
+P95_STEPS_MS = tuple(
+    (times * targets.P95_MS, look) for times, look in ((0.25, "b1"), (0.5, "b2"), (1, "b3"), (2.5, "o1"), (7.5, "o2"))
+)
 """Up to so many ms: the class of the cell; beyond the last: red."""
-RATE_STEPS = ((0.99, "b1"), (0.97, "b2"), (targets.DELIVERY_RATE, "b3"), (0.9, "o1"), (0.8, "o2"))
+RATE_STEPS = tuple(
+    (1 - times * targets.NOT_DELIVERED, look)
+    for times, look in ((0.2, "b1"), (0.6, "b2"), (1, "b3"), (2, "o1"), (4, "o2"))
+)
 """From this rate on; below the last: red."""
 VOLUME_STEPS = ((0.25, "b1"), (0.5, "b2"), (1.0, "b3"))
 """Of the fullest hour shown."""
@@ -140,11 +145,16 @@ LOOKS: Mapping[str, Callable[[Numbers, int], tuple[str, str]]] = {"p95": _p95, "
 """By what is shown: a cell's class and its text, from its numbers and the most that any cell holds."""
 assert LOOKS.keys() == SHOWN.keys()
 
+
+def _steps(steps: Sequence[tuple[float, str]], text: Callable[[float], str]) -> list[tuple[str, str]]:
+    return [(look, text(end) + (": the target" if look == "b3" else "")) for end, look in steps]
+
+
 LEGENDS = {
-    "p95": [("b1", "up to 0.5 s"), ("b2", "1 s"), ("b3", "2 s: the target"), ("o1", "5 s"), ("o2", "15 s"),
-            ("red", "longer"), ("unknown", "none arrived in time"), ("none", "no messages")],
-    "rate": [("b1", "99 %"), ("b2", "97 %"), ("b3", "95 %: the target"), ("o1", "90 %"), ("o2", "80 %"),
-             ("red", "less"), ("unknown", "none taken"), ("none", "no messages")],
+    "p95": [*_steps(P95_STEPS_MS, lambda ms: f"{ms / 1000:g} s"), ("red", "longer"),
+            ("unknown", "none arrived in time"), ("none", "no messages")],
+    "rate": [*_steps(RATE_STEPS, lambda rate: f"{100 * rate:g} %"), ("red", "less"), ("unknown", "none taken"),
+             ("none", "no messages")],
     "volume": [("b1", "up to a quarter of the fullest hour"), ("b2", "a half"), ("b3", "all"), ("none", "no messages")],
 }  # fmt: skip
 

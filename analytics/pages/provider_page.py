@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from django.db.models import Count, Max
 from django.urls import reverse
 
+from analytics import health
 from analytics.pages import heatmap, providers, reading, reasons, tiles
 from analytics.pages.asked import PROVIDERS, Asked
 from analytics.pages.frame import around, switches
@@ -31,17 +32,18 @@ class Code:
 def panels(asked: Asked) -> dict[str, Any]:
     assert asked.provider is not None, "a provider's page"
     by_provider = reading.by_provider(asked)
+    total = health.total(by_provider.values())
     shown = heatmap.read(asked, reading.by_site(asked))
     return {
         "title": PROVIDERS[asked.provider],
         **around(asked, more_sites=shown.more),
         "switches": switches(asked, providers=False),
-        "tiles": tiles.tiles(asked, by_provider),
+        "tiles": tiles.tiles(asked, total),
         "credentials": credentials(asked.provider),
         "grid": heatmap.drawn(asked, shown),
         "providers": providers.table(asked, by_provider),
         "codes": codes(asked),
-        "reasons": reasons.table(asked),
+        "reasons": reasons.table(asked, total),
         "can_change": asked.everywhere,
     }
 

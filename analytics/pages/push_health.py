@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from analytics import health
 from analytics.pages import alerts, checklist, fastest, heatmap, providers, reading, reasons, tiles, zombies
 from analytics.pages.asked import Asked
 from analytics.pages.frame import around, switches
@@ -13,18 +14,19 @@ from analytics.pages.frame import around, switches
 def panels(asked: Asked) -> dict[str, Any]:
     """All that the page shows; each panel a statement or two."""
     by_provider = reading.by_provider(asked)
+    total = health.total(by_provider.values())
     by_site = reading.by_site(asked)
     shown = heatmap.read(asked, by_site)
     missing = checklist.steps(asked)
     return {
         **around(asked, more_sites=shown.more),
         "switches": switches(asked),
-        "tiles": [*tiles.tiles(asked, by_provider), zombies.tile(asked)],
+        "tiles": [*tiles.tiles(asked, total), zombies.tile(asked)],
         "alerts": alerts.standing(asked),
         "grid": heatmap.drawn(asked, shown),
         "providers": providers.table(asked, by_provider),
         "fastest": fastest.table(asked, shown.sites, shown.cells),
-        "reasons": reasons.table(asked),
+        "reasons": reasons.table(asked, total),
         "checklist": [] if all(step.done for step in missing) else missing,
     }
 

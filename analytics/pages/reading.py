@@ -42,7 +42,7 @@ def cells(asked: Asked, site_ids: Sequence[str], *, without_site: bool = False) 
     columns = found.values_list("site_id", "hour", "provider", "latency", *health.COUNTS)
     return {
         (site_id, hour, provider): Numbers(
-            counts=dict(zip(health.COUNTS, counts, strict=True)), refused={}, times={"latency": took}
+            counts=dict(zip(health.COUNTS, counts, strict=True)), times={"latency": took}
         )
         for site_id, hour, provider, took, *counts in columns.iterator()
     }
@@ -58,7 +58,10 @@ def latencies(asked: Asked) -> dict[str, Histogram]:
 def _remembered(asked: Asked) -> list[dict[str, Histogram]]:
     whose = _whose(asked)
     states = RollupState.objects.filter(hour__gte=asked.first, hour__lt=asked.end, counted_at__isnull=False)
-    keys = {f"latency:{hour.timestamp()}:{at and at.timestamp()}:{whose}": hour for hour, at in states.values_list("hour", "counted_at")}
+    keys = {
+        f"latency:{hour.timestamp()}:{at and at.timestamp()}:{whose}": hour
+        for hour, at in states.values_list("hour", "counted_at")
+    }
     known = caches["local"].get_many(keys)
     fresh = _read(asked, [hour for key, hour in keys.items() if key not in known])
     caches["local"].set_many({key: fresh.get(hour, {}) for key, hour in keys.items() if key not in known}, KEPT_S)

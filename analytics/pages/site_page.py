@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count, Q
 from django.urls import reverse
 
+from analytics import health
 from analytics.health import Numbers
 from analytics.pages import alerts, fastest, grid, providers, reading, reasons, tiles, uplink, zombies
 from analytics.pages.asked import PROVIDERS, Asked
@@ -24,6 +25,7 @@ def panels(asked: Asked) -> dict[str, Any]:
     assert asked.site is not None, "a site's page"
     site = asked.site
     by_provider = reading.by_provider(asked)
+    total = health.total(by_provider.values())
     cells = reading.cells(asked, [site.site_id])
     zone = zone_of(site)
     return {
@@ -32,12 +34,12 @@ def panels(asked: Asked) -> dict[str, Any]:
         "site": site,
         "local": local(asked.now, zone),
         "switches": switches(asked),
-        "tiles": [*tiles.tiles(asked, by_provider), zombies.tile(asked)],
+        "tiles": [*tiles.tiles(asked, total), zombies.tile(asked)],
         "alerts": alerts.standing(asked),
         "grid": grid.draw(asked, _rows(asked, cells)),
         "providers": providers.table(asked, by_provider),
         "fastest": fastest.table(asked, [site], cells),
-        "reasons": reasons.table(asked),
+        "reasons": reasons.table(asked, total),
         "seen": seen(asked),
         "devices": devices(asked),
         "channels": channels(site),

@@ -1,9 +1,8 @@
 """Five figures: how much, how well, how fast, by which way, who is silent. Each with its target and its messages."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from analytics import definitions, health, targets
+from analytics import definitions, targets
 from analytics.definitions import Definition
 from analytics.health import Numbers
 from analytics.pages import links
@@ -25,8 +24,7 @@ class Tile:
     """What the figure is made of, in words."""
 
 
-def tiles(asked: Asked, found: Mapping[str, Numbers]) -> list[Tile]:
-    total = health.total(found.values())
+def tiles(asked: Asked, total: Numbers) -> list[Tile]:
     return [_messages(asked, total), _delivery(asked, total), _p95(asked, total), _fallback(asked, total)]
 
 
@@ -56,7 +54,7 @@ def _p95(asked: Asked, total: Numbers) -> Tile:
     measured = links.figure(asked, total["latency_count"], "measured")
     skewed = links.figure(asked, total["skewed"], "skewed")
     judged = _judge(p95_ms is not None and p95_ms <= targets.P95_MS, p95_ms)
-    target = f"at most {targets.P95_MS // 1000} s"
+    target = f"at most {targets.P95_MS / 1000:g} s"
     parts = [(measured, "measured,"), (skewed, "clock off")]
     return Tile("p95 latency", definitions.P95, duration(p95_ms), measured.url, target, judged, parts)
 

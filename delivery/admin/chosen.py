@@ -26,6 +26,7 @@ UNDER = [*PROVIDER_CHOICES, (INBOX, "Inbox")]
 SETS = {
     "open": "not ended yet",
     "missed": "failed or expired",
+    "not_in_time": "failed, expired, cancelled or late",
     "arrived": "the device has it",
     "handed_over": "taken by a provider or the inbox",
     "fallback": "taken by another provider than the first",
@@ -187,7 +188,8 @@ def chosen(request: HttpRequest) -> list[str]:
     begin, end = moment_of(asked.get("from", "")), moment_of(asked.get("to", ""))
     return [
         *_ordered(begin, end),
-        *(f"{name} {asked[name]}" for name in ("site", "device", "job", "verdict") if asked.get(name)),
+        *(f"{name} {asked[name]}" for name in ("site", "device", "job") if asked.get(name)),
+        *([f"verdict: {asked['verdict__exact'] or 'not judged yet'}"] if "verdict__exact" in asked else []),
         *([f"with an attempt refused: {asked['refused']}"] if asked.get("refused") else []),
         *(["no site"] if "site__isnull" in asked else []),
         *([SETS[asked["state"]]] if asked.get("state") in SETS else []),

@@ -22,6 +22,7 @@ FIGURES = {
     "open": Q(status__in=["pending", "sent"]),
     "arrived": ARRIVED,
     "missed": Q(status__in=["failed", "expired"]),
+    "not_in_time": Q(status__in=["failed", "expired", "cancelled"]) | (ARRIVED & Q(expired_at__isnull=False)),
     "handed_over": HANDED_OVER,
     "fallback": HANDED_OVER & ~Q(fallback_from=""),
     "measured": IN_TIME & Q(latency_ms__isnull=False, sent_at__isnull=False),

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
-from analytics import rollups
+from analytics import judging, rollups
 from delivery import clocks
 from delivery.models import ApiKey, Site
 from delivery.models.api_key import SCOPES
@@ -66,10 +66,11 @@ class Command(BaseCommand):
 
 
 def make_history(sites: int, hours: int) -> int:
-    """A scripted day in an empty log, with its sums; 0 where there are messages."""
+    """A scripted day in an empty log, judged and summed; 0 where there are messages."""
     demo_sites = Site.objects.filter(site_id__in=[site_name(number + 1) for number in range(sites)])
     written = past.write(list(demo_sites.order_by("site_id")), clocks.db_now(), hours, Random(SEED))
     if written:
+        judging.judge_ripe()
         rollups.roll_up()
     return written
 
