@@ -32,8 +32,8 @@ class Line:
     taken: Figure | None = None
     pinned: str = ""
     """Which provider a technician put first here."""
-    others: str = ""
-    """The other providers with enough messages, in order."""
+    second: str = ""
+    """The next best, with its p95."""
 
 
 def table(asked: Asked, sites: Sequence[Site], cells: Mapping[Cell, Numbers]) -> list[Line]:
@@ -82,8 +82,9 @@ def _line(asked: Asked, site: Site, providers: Mapping[str, Numbers], pin: str) 
         interval=f"{percent(low)} to {percent(high)}",
         taken=links.figure(asked, numbers["handed_over"], "handed_over", site_id=site.site_id, provider=best.provider),
         pinned=PROVIDERS.get(pin, pin),
-        others=", ".join(
-            f"{PROVIDERS.get(each.provider, each.provider)} {duration(providers[each.provider].percentile_ms(0.95))}"
-            for each in known[1:]
-        ),
+        second=_with_p95(known[1].provider, providers) if len(known) > 1 else "",
     )
+
+
+def _with_p95(name: str, providers: Mapping[str, Numbers]) -> str:
+    return f"{PROVIDERS.get(name, name)} {duration(providers[name].percentile_ms(0.95))}"

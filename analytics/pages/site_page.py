@@ -8,6 +8,7 @@ from django.db.models import Count, Q
 from django.urls import reverse
 
 from analytics import health
+from analytics.fastest import Place, of_site
 from analytics.health import Numbers
 from analytics.pages import alerts, fastest, grid, providers, reading, reasons, tiles, uplink, zombies
 from analytics.pages.asked import PROVIDERS, Asked
@@ -42,12 +43,30 @@ def panels(asked: Asked) -> dict[str, Any]:
         "reasons": reasons.table(asked, total),
         "seen": seen(asked),
         "devices": devices(asked),
-        "channels": channels(site),
-        "gaps": gaps(asked),
+        "uplink": uplink_of(asked),
         "messages_url": f"{reverse('admin:delivery_pushnotificationlog_changelist')}?site={site.site_id}",
         "devices_url": f"{reverse('admin:delivery_device_changelist')}?q={site.site_id}",
-        "site_url": reverse("admin:delivery_site_change", args=[site.pk]),
+        **_pin(asked, site),
+        "settings_url": reverse("admin:delivery_site_change", args=[site.pk]),
     }
+
+
+def _pin(asked: Asked, site: Site) -> dict[str, Any]:
+    """What a technician can choose among: the providers of which devices here have an address."""
+    place = of_site(site.site_id, asked.now)
+    here = channels(site)
+    return {
+        "channels": here,
+        "place": place,
+        "suggested_name": PROVIDERS.get(place.suggestion.provider, "") if place.suggestion else "",
+        "choices": [(each["provider"], each["name"]) for each in here if not _is_pinned(place, each["provider"])],
+        "can_pin": asked.person.has_perm("delivery.change_site"),
+        "pin_url": reverse("admin:delivery_site_pin", args=[site.pk]),
+    }
+
+
+def _is_pinned(place: Place, provider: str) -> bool:
+    return place.pin is not None and place.pin.provider == provider
 
 
 def _rows(asked: Asked, cells: dict[reading.Cell, Numbers]) -> list[Row]:
@@ -102,9 +121,11 @@ def channels(site: Site) -> list[dict[str, Any]]:
     return [{**row, "name": PROVIDERS.get(row["provider"], row["provider"])} for row in counted]
 
 
-def gaps(asked: Asked) -> list[uplink.Gap]:
-    """The newest first."""
-    spans = Connectivity.objects.filter(device__site=asked.site, last_seen__gte=asked.first)
-    until = min(asked.now, asked.end)
-    found = uplink.gaps(spans.values_list("online_from", "last_seen").iterator(), asked.first, until)
-    return found[::-1]
+def uplink_of(asked: Asked) -> dict[str, Any]:
+    """Its gaps, the newest first, and whether any device was seen, without which nothing is known."""
+    spans = list(
+        Connectivity.objects.filter(device__site=asked.site, last_seen__gte=asked.first).values_list(
+            "online_from", "last_seen"
+        )
+    )
+    return {"known": bool(spans), "gaps": uplink.gaps(spans, asked.first, min(asked.now, asked.end))[::-1]}
