@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analytics import health
 from analytics.definitions import share
 from analytics.health import Numbers
 from analytics.pages import links
@@ -38,7 +39,7 @@ class Reasons:
 
 def table(asked: Asked, total: Numbers) -> Reasons:
     """The most frequent first; `total` are the counts of all that is asked for."""
-    whole = total["failed"] + total["expired"] + total["cancelled"] + total["late"]
+    whole = not_in_time(total)
     found = counts(asked, whole)
     most = max(found.values(), default=0)
     return Reasons(
@@ -65,9 +66,14 @@ def counts(asked: Asked, whole: int) -> Mapping[str, int]:
     return judged | ({NOT_JUDGED: open_} if open_ > 0 else {})
 
 
+def not_in_time(total: Numbers) -> int:
+    return total["failed"] + total["expired"] + total["cancelled"] + total["late"]
+
+
 def lines(asked: Asked) -> Iterator[list[Any]]:
-    for verdict, count in counts(asked, 0).items():
-        yield [verdict, count]
+    total = health.total(health.summed(asked.rollups, "provider").values())
+    for verdict, count in counts(asked, not_in_time(total)).items():
+        yield [verdict or "not_judged", count]
 
 
 def _text(verdict: str) -> str:

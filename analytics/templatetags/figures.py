@@ -1,6 +1,7 @@
 """How pages write what numbers mean: `{% term %}`; moments; and the query string of a panel's CSV."""
 
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from django import template
@@ -14,16 +15,17 @@ from delivery.admin.looks import LOOKS, moment
 
 register = template.Library()
 
+NUMBERS = count()
+"""No two meanings on a page have the same id."""
 
-@register.simple_tag(takes_context=True)
-def term(context: template.Context, of: Definition, name: str = "") -> SafeString:
+
+@register.simple_tag
+def term(of: Definition, name: str = "") -> SafeString:
     """A word with its meaning: shown where the pointer is or the keyboard's focus, and read aloud with it."""
-    number: int = (context.render_context.get("terms") or 0) + 1
-    context.render_context["terms"] = number
     return format_html(
         '<span class="term" tabindex="0" aria-describedby="{0}">{1}</span><span class="tip" role="tooltip" id="{0}">{2}'
         "</span>",
-        f"term-{of.name.lower().replace(' ', '-')}-{number}",
+        f"term-{next(NUMBERS)}",
         name or of.name,
         of.text,
     )
