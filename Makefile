@@ -33,12 +33,16 @@ test: $(READY)  ## all tests on PostgreSQL, then all that touch the database aga
 chaos: $(READY)  ## faults in the whole product, one after another, and what became of every message: CASE=list MESSAGES=10000
 	@$(PYTHON) -m tests.chaos $(CASE) --messages $(MESSAGES)
 
+.PHONY: scenarios
+scenarios: $(READY)  ## known causes done to the whole product, and what it says was the cause of each message; 10 minutes
+	@$(PYTHON) -m tests.scenarios
+
 .PHONY: test-long
 test-long: $(READY)  ## our encryption and tokens against Node.js libraries; needs node (20 or newer), npm and its registry
 	$(PYTHON) -m pytest -m long
 
 .PHONY: bench
-bench: $(READY)  ## how fast, beside its limit in the same run: CASE=list names the cases; needs nginx with its Lua module
+bench: $(READY)  ## how fast, beside its limit in the same run: CASE=list names the cases; needs nginx with its Lua module, and wrk
 	@DEBUG=1 $(PYTHON) -m bench $(CASE)
 
 .PHONY: check

@@ -21,8 +21,8 @@ from delivery.models import Job, PushNotificationLog
 class MessageAdmin(ReadOnlyAdmin[PushNotificationLog]):
     sees_through = "site__technicians"
     change_form_template = "admin/message.html"
-    list_display = ("message", "state", "device_id", "site_name", "provider", "ordered", "latency", "why")
-    list_filter = (HowItWent, CountedUnder, OrderedIn, "provider", "priority", Refused)
+    list_display = ("message", "state", "device_id", "site_name", "provider", "ordered", "latency", "code_only", "why")
+    list_filter = (HowItWent, "verdict", CountedUnder, OrderedIn, "provider", "priority", Refused)
     search_fields = ("message_id",)
     search_help_text = "Message id, job id or device id, in full"
     fields = ("message_id", "state", "device_page", "job_page", "site_name", "provider", "channel", "expires", "code")
@@ -56,6 +56,7 @@ class MessageAdmin(ReadOnlyAdmin[PushNotificationLog]):
             told = {
                 "lines": timeline.lines(push),
                 "ending": timeline.ending(push),
+                "why": timeline.why(push),
                 "badge": badge(word_of(push)),
                 "zone": str(zone or ""),
                 "deadline": f"{local(push.expires_at, zone)}" if zone else "",
@@ -86,8 +87,14 @@ class MessageAdmin(ReadOnlyAdmin[PushNotificationLog]):
         return "clock off" if push.clock_skewed else duration(push.latency_ms)
 
     @admin.display(description="code")
-    def why(self, push: PushNotificationLog) -> str:
+    def code_only(self, push: PushNotificationLog) -> str:
         return push.error_code or NOTHING
+
+    @admin.display(description="why not in time")
+    def why(self, push: PushNotificationLog) -> SafeString | str:
+        if not push.verdict:
+            return NOTHING
+        return format_html('<span title="{}">{}</span>', push.evidence, push.get_verdict_display())
 
     @admin.display(description="code")
     def code(self, push: PushNotificationLog) -> str:

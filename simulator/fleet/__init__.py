@@ -8,6 +8,7 @@ push_services.py its address at a push service, and its messages from there
 listening.py     its messages over MQTT
 spool.py         its acks, until the server confirmed them
 orders.py        jobs now and then, so that there is something to get
+troubles.py      what goes wrong at their end, told while they run
 ledger.py        each message, as its device tells it
 fleet.py         all of it on one event loop
 """

@@ -23,6 +23,7 @@ from simulator.fleet.registration import Registration
 from simulator.fleet.roster import Roster
 from simulator.fleet.server import Server
 from simulator.fleet.spool import KEEP_S, Spool
+from simulator.fleet.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ ENROLLING = 8
 CONNECTING = 20
 DRAINING = 8
 REPORT_S = 5.0
+LOOK_S = 0.25
 SELDOM = 8
 STOP_S = 1.0
 
@@ -64,6 +66,8 @@ class Options:
     ledger_file: Path | None
     """Where each message is noted, one by one; None: nowhere."""
     seed: int | None = None
+    trouble_file: Path | None = None
+    """What goes wrong at the devices' end (troubles.py); with `mqtt_connections` all listen to MQTT undisturbed."""
 
 
 async def run(options: Options, stop: asyncio.Event) -> None:
@@ -97,12 +101,20 @@ class Fleet:
         self._to_drain: asyncio.Queue[Device] = asyncio.Queue()
         self._draining: set[Device] = set()
         self._ledger = Ledger(options.ledger_file)
+        self._troubles = Troubles(options.trouble_file)
+        self._listening: dict[Device, asyncio.Task[None]] = {}
         self._spool = Spool(
-            server, options.network, rng, batch=options.ack_batch, publish=self._publish, ledger=self._ledger
+            server,
+            options.network,
+            rng,
+            batch=options.ack_batch,
+            publish=self._publish,
+            ledger=self._ledger,
+            troubles=self._troubles,
         )
         sites = sorted({place.site_id for place in options.places})
         self._orders = Orders(server, options.api_key, sites, options.jobs_every_s, rng)
-        self._stream = PushStream(options.push_services, rng, on_push=self._on_push)
+        self._stream = PushStream(options.push_services, rng, on_push=self._on_push, troubles=self._troubles)
         self._registration = Registration(
             server,
             options.roster,
@@ -119,6 +131,8 @@ class Fleet:
             self._tasks.create_task(self._spool.run())
             self._tasks.create_task(self._report())
             self._tasks.create_task(self._enrol_all())
+            if self._options.trouble_file is not None:
+                self._tasks.create_task(self._look_for_trouble())
             for _ in range(DRAINING):
                 self._tasks.create_task(self._drain_inboxes())
             if any(place.channel in PUSH_SERVICES for place in self._options.places):
@@ -150,8 +164,27 @@ class Fleet:
         if device.identity.channel in PUSH_SERVICES:
             self._stream.add(device)
             self._tasks.create_task(self._poll(device, self._options.poll_s * SELDOM))
-        if device.identity.listens_on_mqtt and not self._options.mqtt_connections:
-            self._connect(device.identity.device_id, [device])
+        self._listen(device)
+
+    async def _look_for_trouble(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._troubles.look():
+                self._stream.look_again()
+                for device in self._devices:
+                    self._listen(device)
+
+    def _listen(self, device: Device) -> None:
+        """Connect it to the broker, or cut that connection, as its site's network wants it."""
+        if not device.identity.listens_on_mqtt or self._options.mqtt_connections:
+            return
+        if not self._troubles.hears(device, MQTT):
+            if device in self._listening:
+                self._listening.pop(device).cancel()
+        elif device not in self._listening:
+            task = self._connect(device.identity.device_id, [device])
+            if task is not None:
+                self._listening[device] = task
 
     def _share_connections(self, count: int) -> None:
         """Deal the MQTT devices out by their ids, so that each finds its messages in the same session next time."""
@@ -162,9 +195,9 @@ class Fleet:
         for number, devices in groups.items():
             self._connect(f"{self._options.roster.name}-{number}-of-{count}", devices)
 
-    def _connect(self, client_id: str, devices: Sequence[Device]) -> None:
+    def _connect(self, client_id: str, devices: Sequence[Device]) -> asyncio.Task[None] | None:
         if self._options.broker is None:
-            return
+            return None
         ear = Connection(
             self._options.broker,
             client_id,
@@ -175,13 +208,14 @@ class Fleet:
             on_open=self._on_open,
         )
         self._ears.update(dict.fromkeys(devices, ear))
-        self._tasks.create_task(ear.run())
+        return self._tasks.create_task(ear.run())
 
     async def _beat(self, device: Device) -> None:
         pace_s = self._rng.uniform(0.5, 1.5) * self._options.heartbeat_s
         await asyncio.sleep(self._rng.uniform(0, pace_s))
         while True:
-            await self._registration.heartbeat(device.identity)
+            if self._troubles.connected(device):
+                await self._registration.heartbeat(device.identity, self._troubles.time_of(device))
             await asyncio.sleep(pace_s)
 
     # Getting messages
@@ -223,6 +257,8 @@ class Fleet:
 
     async def _drain(self, device: Device) -> None:
         """Take what waits in the device's inbox, oldest first."""
+        if not self._troubles.connected(device):
+            return
         answer = await self._server.insist("GET", "/push/pending", headers=device.identity.headers)
         if answer.status != 200 or not isinstance(answer.data, dict):
             return
@@ -239,7 +275,9 @@ class Fleet:
         )
         give_up_at = asyncio.get_running_loop().time() + KEEP_S
         ack = device.receive(message, pushed=pushed, give_up_at=give_up_at)
-        if ack is not None:
+        refusal = self._troubles.refusal(device)
+        if ack is not None and refusal != "":
+            ack.refusal = refusal or ""
             self._spool.add(ack)
 
     async def _publish(self, device: Device, topic: str, payload: bytes) -> bool:

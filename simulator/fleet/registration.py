@@ -44,10 +44,11 @@ class Registration:
                 return identity
             identity = None
 
-    async def heartbeat(self, identity: Identity) -> Answer | None:
-        """Say once that the device is there; None when no answer comes."""
+    async def heartbeat(self, identity: Identity, at: datetime) -> Answer | None:
+        """Say once that the device is there, and what its clock says; None when no answer comes."""
+        body = _heartbeat(identity, at)
         try:
-            return await self._server.call("POST", "/agent/heartbeat", _heartbeat(identity), headers=identity.headers)
+            return await self._server.call("POST", "/agent/heartbeat", body, headers=identity.headers)
         except Away:
             return None
 
@@ -55,7 +56,8 @@ class Registration:
         """Whether the server, whose database may be a new one, knows the device of an earlier run."""
         if not self._check_known:
             return True
-        answer = await self._server.insist("POST", "/agent/heartbeat", _heartbeat(identity), headers=identity.headers)
+        body = _heartbeat(identity, datetime.now(UTC))
+        answer = await self._server.insist("POST", "/agent/heartbeat", body, headers=identity.headers)
         return answer.status != 401
 
     async def _provision(self, place: Place) -> Identity:
@@ -120,12 +122,12 @@ class Registration:
             log.warning("%s: status %s, %.300s", what, answer.status, answer.data)
 
 
-def _heartbeat(identity: Identity) -> dict[str, object]:
+def _heartbeat(identity: Identity, at: datetime) -> dict[str, object]:
     return {
         "device_id": identity.device_id,
         "site_id": identity.site_id,
         "status": "ONLINE",
-        "timestamp": datetime.now(UTC).isoformat(),
+        "timestamp": at.isoformat(),
     }
 
 

@@ -14,6 +14,7 @@ from simulator.fleet.device import MQTT, Ack, Device
 from simulator.fleet.ledger import ACKED, Ledger
 from simulator.fleet.network import Network
 from simulator.fleet.server import Answer, Away, Server, backoff_s
+from simulator.fleet.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,15 @@ class Spool:
     """In memory: what a killed fleet still owed, its devices find in their inbox when they come back."""
 
     def __init__(
-        self, server: Server, network: Network, rng: Random, *, batch: int, publish: Publish, ledger: Ledger
+        self,
+        server: Server,
+        network: Network,
+        rng: Random,
+        *,
+        batch: int,
+        publish: Publish,
+        ledger: Ledger,
+        troubles: Troubles,
     ) -> None:
         self._server = server
         self._network = network
@@ -41,6 +50,7 @@ class Spool:
         self._batch = batch
         self._publish = publish
         self._ledger = ledger
+        self._troubles = troubles
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[Ack] = asyncio.Queue()
         self._owed: dict[tuple[str, str], Ack] = {}
@@ -54,7 +64,7 @@ class Spool:
     def add(self, ack: Ack) -> None:
         """The message is on its last metres; it is acked when the device has it."""
         self._owed[_key(ack)] = ack
-        self._loop.call_later(self._network.device_delay_s(self._rng), self._send, ack)
+        self._loop.call_later(self._troubles.delay_s(ack.device, self._network, self._rng), self._send, ack)
 
     def confirm(self, device: Device, message_ids: Iterable[object]) -> None:
         """The server has committed these acks of the device; saying so twice changes nothing."""
@@ -71,8 +81,10 @@ class Spool:
     def _send(self, ack: Ack) -> None:
         if _key(ack) not in self._owed:
             return
-        ack.arrive()
-        if ack.device.acks_over_mqtt and ack.tries < MQTT_TRIES:
+        ack.arrive(self._troubles.time_of(ack.device))
+        if not self._troubles.connected(ack.device):
+            self._again(ack, 0.0)
+        elif ack.device.acks_over_mqtt and ack.tries < MQTT_TRIES:
             task = self._loop.create_task(self._send_over_mqtt(ack))
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)
