@@ -1,8 +1,9 @@
 """Celery entry points: one line of body each."""
 
 from celery import shared_task
+from django.conf import settings
 
-from analytics import alerts, rollups, telling
+from analytics import alerts, healing, rollups, telling, zombies
 
 
 @shared_task(name="analytics.roll_up")
@@ -21,3 +22,15 @@ def judge_alerts() -> int:
 def tell_of_alerts() -> int:
     """Begin to tell people of alerts, in the background."""
     return telling.start()
+
+
+@shared_task(name="analytics.find_zombies")
+def find_zombies() -> int:
+    """Find zombies, and close those that are none any more."""
+    return zombies.look()
+
+
+@shared_task(name="analytics.heal_zombies", soft_time_limit=settings.TASK_LIMIT_S)
+def heal_zombies() -> int:
+    """Take the next rung with the zombies whose wait is over."""
+    return healing.heal()

@@ -13,8 +13,8 @@ from analytics import destinations, telling
 from delivery import clocks
 from delivery.models import Alert, AlertNotice
 from homepot import logs
-from tests.processes import free_port
 from tests.analytics.listeners import JsonService, Mailbox, json_service, mail_server
+from tests.processes import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
