@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -44,11 +45,11 @@ def mqtt(till: Device) -> Channel:
 def pushed(channel: Channel, ago: timedelta, *, count: int = 1, **fields: object) -> list[PushNotificationLog]:
     """Accepted so long ago, and a minute apart before that; not confirmed."""
     moments = [clocks.db_now() - ago - number * MINUTE for number in range(count)]
-    values: dict[str, object] = {"channel": channel, "provider": channel.provider, "status": "expired"}
+    values: dict[str, Any] = {"channel": channel, "provider": channel.provider, "status": "expired"}
     return [message(channel.device, at, **{"sent_at": at, **values, **fields}) for at in moments]
 
 
-def acked(channel: Channel, ago: timedelta, **fields: object) -> None:
+def acked(channel: Channel, ago: timedelta, **fields: Any) -> None:
     at = clocks.db_now() - ago
     pushed(channel, ago, **{"status": "delivered", "acked_at": at + timedelta(seconds=1), **fields})
 
