@@ -127,7 +127,7 @@ class Closed(models.TextChoices):
 
     ACKED = "acked", "a message on this channel was confirmed"
     CHANNEL_GONE = "channel_gone", "the channel was replaced, disabled or archived"
-    DEVICE_GONE = "device_gone", "the device is suspended, retired or at another site"
+    DEVICE_GONE = "device_gone", "the device is suspended or retired"
     REGISTERED_AGAIN = "registered_again", "the device registered again when it was asked to"
     BY_PERSON = "by_person", "a person closed it"
 

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('asked_by', models.UUIDField(help_text='The message that asks the device to register again.', null=True)),
                 ('asked_at', models.DateTimeField(null=True)),
                 ('closed_at', models.DateTimeField(null=True)),
-                ('closed_why', models.CharField(blank=True, choices=[('acked', 'a message on this channel was confirmed'), ('channel_gone', 'the channel was replaced, disabled or archived'), ('device_gone', 'the device is suspended, retired or at another site'), ('registered_again', 'the device registered again when it was asked to'), ('by_person', 'a person closed it')], max_length=20)),
+                ('closed_why', models.CharField(blank=True, choices=[('acked', 'a message on this channel was confirmed'), ('channel_gone', 'the channel was replaced, disabled or archived'), ('device_gone', 'the device is suspended or retired'), ('registered_again', 'the device registered again when it was asked to'), ('by_person', 'a person closed it')], max_length=20)),
                 ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='zombies', to='delivery.channel')),
                 ('device', models.ForeignKey(db_column='device_id', on_delete=django.db.models.deletion.PROTECT, related_name='zombies', to='delivery.device', to_field='device_id')),
                 ('site', models.ForeignKey(db_column='site_id', null=True, on_delete=django.db.models.deletion.PROTECT, to='delivery.site', to_field='site_id')),

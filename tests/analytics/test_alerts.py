@@ -1,6 +1,7 @@
 """Alerts that open and close by what is in the record."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -14,7 +15,7 @@ from tests.analytics.api.conftest import rollup
 from tests.delivery.rows import a_channel, a_device, a_site
 
 pytestmark = pytest.mark.django_db
-WELL = {
+WELL: dict[str, Any] = {
     "ordered": 100, "delivered": 100, "late": 0, "failed": 0, "expired": 0, "cancelled": 0, "skipped": 0,
     "handed_over": 100, "fallback": 0, "attempted": 100, "accepted": 100, "refused": {},
     "latency": latency.histogram([80] * 100), "latency_count": 100,
