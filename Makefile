@@ -4,6 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 SITES ?= 10
 FLEET ?= 300
+HISTORY ?= 24
 MESSAGES ?= 10000
 
 PYTHON = .venv/bin/python
@@ -19,8 +20,8 @@ $(READY): requirements.txt requirements-dev.txt
 	@touch $@
 
 .PHONY: run
-run: $(READY)  ## everything on this machine, with a demo fleet: PORT=8000 SITES=10 FLEET=300 HOST=127.0.0.1; data in var/
-	@HOST=$(HOST) PORT=$(PORT) SITES=$(SITES) FLEET=$(FLEET) exec $(PYTHON) -m homepot.embedded
+run: $(READY)  ## everything on this machine, with a demo fleet: PORT=8000 SITES=10 FLEET=300 HISTORY=24 HOST=127.0.0.1; data in var/
+	@HOST=$(HOST) PORT=$(PORT) SITES=$(SITES) FLEET=$(FLEET) HISTORY=$(HISTORY) exec $(PYTHON) -m homepot.embedded
 
 .PHONY: test
 test: $(READY)  ## all tests on PostgreSQL, then all that touch the database again on SQLite

@@ -93,7 +93,7 @@ def plan(sites: Sequence[Site], devices: Sequence[Old], now: datetime) -> Day:
         slow_site=others[-1].site_id,
         slow=_last(others[-1], *SLOW, now),
         fcm_down=(down, down + timedelta(hours=1)),
-        refusing=next(old.device.device_id for old in devices if old.device.site_id == others[0].site_id),
+        refusing=next((old.device.device_id for old in devices if old.device.site_id == others[0].site_id), ""),
         refusing_since=now - timedelta(hours=REFUSING_H),
     )
 
