@@ -103,6 +103,7 @@ class Fleet:
         self._ledger = Ledger(options.ledger_file)
         self._troubles = Troubles(options.trouble_file)
         self._listening: dict[Device, asyncio.Task[None]] = {}
+        self._beating: dict[Device, asyncio.Task[None]] = {}
         self._spool = Spool(
             server,
             options.network,
@@ -135,10 +136,14 @@ class Fleet:
                 self._tasks.create_task(self._look_for_trouble())
             for _ in range(DRAINING):
                 self._tasks.create_task(self._drain_inboxes())
-            if any(place.channel in PUSH_SERVICES for place in self._options.places):
+            if self._has_push_services:
                 self._tasks.create_task(self._stream.run())
             if self._options.jobs_every_s and self._options.api_key and self._options.places:
                 self._tasks.create_task(self._orders.run())
+
+    @property
+    def _has_push_services(self) -> bool:
+        return any(place.channel in PUSH_SERVICES for place in self._options.places)
 
     # Coming to be
 
@@ -157,8 +162,7 @@ class Fleet:
 
     def _bring_to_life(self, device: Device) -> None:
         self._devices.append(device)
-        if self._options.heartbeat_s:
-            self._tasks.create_task(self._beat(device))
+        self._speak(device)
         if device.identity.channel == INBOX:
             self._tasks.create_task(self._poll(device, self._options.poll_s))
         if device.identity.channel in PUSH_SERVICES:
@@ -170,9 +174,20 @@ class Fleet:
         while True:
             await asyncio.sleep(LOOK_S)
             if self._troubles.look():
-                self._stream.look_again()
                 for device in self._devices:
                     self._listen(device)
+                    self._speak(device)
+                if self._has_push_services:
+                    await self._stream.look_again()
+                print(f"troubles in force: {self._troubles.stamp_ns}", flush=True)
+
+    def _speak(self, device: Device) -> None:
+        """Let it beat, or stop in the middle of a heartbeat, as a cut line would."""
+        if not self._troubles.connected(device):
+            if device in self._beating:
+                self._beating.pop(device).cancel()
+        elif self._options.heartbeat_s and device not in self._beating:
+            self._beating[device] = self._tasks.create_task(self._beat(device))
 
     def _listen(self, device: Device) -> None:
         """Connect it to the broker, or cut that connection, as its site's network wants it."""
@@ -214,8 +229,7 @@ class Fleet:
         pace_s = self._rng.uniform(0.5, 1.5) * self._options.heartbeat_s
         await asyncio.sleep(self._rng.uniform(0, pace_s))
         while True:
-            if self._troubles.connected(device):
-                await self._registration.heartbeat(device.identity, self._troubles.time_of(device))
+            await self._registration.heartbeat(device.identity, self._troubles.time_of(device))
             await asyncio.sleep(pace_s)
 
     # Getting messages

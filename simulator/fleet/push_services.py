@@ -65,6 +65,7 @@ class PushStream:
         self._devices: dict[tuple[str, str], Device] = {}
         self._online: set[str] = set()
         self._more = asyncio.Event()
+        self._settled = asyncio.Event()
 
     @property
     def online(self) -> int:
@@ -76,9 +77,11 @@ class PushStream:
         self._devices[_key(device.identity.channel, device.identity.address)] = device
         self._more.set()
 
-    def look_again(self) -> None:
-        """Who can be reached may have changed."""
+    async def look_again(self) -> None:
+        """Who can be reached has changed; returns when the services know it."""
+        self._settled.clear()
         self._more.set()
+        await self._settled.wait()
 
     async def run(self) -> None:
         tries = 0
@@ -111,6 +114,8 @@ class PushStream:
             for service, devices in self._by_service(online=True).items():
                 await stream.unsubscribe(service, [device.identity.address for device in devices])
                 self._online.difference_update(device.identity.device_id for device in devices)
+            if not self._more.is_set():
+                self._settled.set()
             await self._more.wait()
 
     def _by_service(self, *, online: bool) -> dict[str, list[Device]]:

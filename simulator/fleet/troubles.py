@@ -45,7 +45,8 @@ class Troubles:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._stamp_ns = 0
+        self.stamp_ns = 0
+        """Of the file that is in force."""
         self._began_at = datetime.now(UTC)
         self._script = Script()
         self.look()
@@ -55,13 +56,13 @@ class Troubles:
         if self._file is None or not self._file.exists():
             return False
         stamp_ns = self._file.stat().st_mtime_ns
-        if stamp_ns == self._stamp_ns:
+        if stamp_ns == self.stamp_ns:
             return False
         try:
             self._script = Script.from_json(json.loads(self._file.read_text(encoding="utf-8")))
         except ValueError:
             return False
-        self._stamp_ns = stamp_ns
+        self.stamp_ns = stamp_ns
         return True
 
     def connected(self, device: Device) -> bool:

@@ -52,20 +52,28 @@ class Stage:
         self.rig = rig
         self.tills = _tills(rig)
         self._trouble_file = trouble_file
+        self._gone: set[Till] = set()
         self._troubles: dict[str, Any] = json.loads(trouble_file.read_text())
         self.began_at = datetime.now(UTC)
         """Within a minute of the fleet's own start, from which on its clocks drift."""
 
     def at(self, *numbers: int, channel: str = "") -> list[Till]:
-        """The tills of these sites, in the order of their ids."""
+        """The tills of these sites that have not lost their address for good, in the order of their ids."""
         sites = {f"site-{number:03d}" for number in numbers}
-        return [till for till in self.tills if till.site_id in sites and channel in ("", till.channel)]
+        here = [till for till in self.tills if till.site_id in sites and till not in self._gone]
+        return [till for till in here if channel in ("", till.channel)]
+
+    def retire(self, tills: Sequence[Till]) -> None:
+        """Their push services do not know them any more."""
+        self._gone.update(tills)
+        for service in {till.channel for till in tills}:
+            self.rig.services.retire(service, [till.address for till in tills if till.channel == service])
 
     def trouble(self, **changes: Any) -> None:
         """What is wrong at the devices' end from now on, besides what was told before."""
         self._troubles |= changes
         write_troubles(self._trouble_file, self._troubles)
-        time.sleep(1.5)  # devices look four times a second, and the services are told
+        self.rig.fleet.process.wait_for_line(f"troubles in force: {self._trouble_file.stat().st_mtime_ns}", PATIENCE_S)
 
     def order(self, tills: Sequence[Till], times: int, *, ttl_s: int = TTL_S) -> list[str]:
         """So many jobs, each one message for each of these; their ids."""
