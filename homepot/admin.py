@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 
-APPS_IN_ORDER = ("delivery", "auth", "axes", "knox")
+APPS_IN_ORDER = ("delivery", "analytics", "auth", "axes", "knox")
 """What technicians come for, then who they are, then the machinery."""
 
 
