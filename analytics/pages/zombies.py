@@ -24,7 +24,7 @@ def tile(asked: Asked) -> Tile:
     url = f"{reverse('admin:analytics_zombie_changelist')}?standing=1{site}{provider}"
     channels = Figure(found["channels"], url)
     judged = "bad" if found["devices"] else "good"
-    parts = [(channels, "channels that confirm nothing, now")]
+    parts = [(channels, "silent by channel, now")]
     return Tile("Zombie devices", definitions.ZOMBIES, links.counted(found["devices"]), url, "none", judged, parts)
 
 
