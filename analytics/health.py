@@ -3,8 +3,8 @@
 What a caller may see is decided before: `of` takes the rollups that it may sum.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,9 @@ class Numbers:
     """Why messages were not delivered in time, the most frequent cause first."""
     times: Mapping[str, latency.Histogram] = field(default_factory=dict)
     """By the names of definitions.TIMES, and `taken`: how long accepted attempts took. Only what was asked for."""
+
+    latencies: Sequence[latency.Histogram] = ()
+    """Instead of `times["latency"]`, where they were not merged: for percentiles."""
 
     def __getitem__(self, name: str) -> int:
         """A field of the rollups, or `open`, `arrived`, `missed`, `refused`."""
@@ -67,6 +70,8 @@ class Numbers:
         return share(self["missed"], self["missed"] + self["arrived"])
 
     def percentile_ms(self, share_: float, part: str = "latency") -> float | None:
+        if part == "latency" and self.latencies:
+            return latency.percentile_of(self.latencies, share_)
         return latency.percentile_ms(self.times.get(part, {}), share_)
 
 
@@ -121,9 +126,18 @@ def summed(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...
 def total(parts: Iterable[Numbers]) -> Numbers:
     """The counts and latencies of all of them together."""
     parts = list(parts)
-    counts = {name: sum(part.counts[name] for part in parts) for name in COUNTS}
-    times = {"latency": latency.merge(part.times.get("latency", {}) for part in parts)}
-    return Numbers(counts=counts, times=times)
+    counts = {name: sum([part.counts[name] for part in parts]) for name in COUNTS}
+    return Numbers(counts=counts, latencies=[one for part in parts for one in _latencies(part) if one])
+
+
+def merged(parts: Iterable[Numbers]) -> Numbers:
+    """The same as one histogram, for tables that say more of the latency than one percentile."""
+    found = total(parts)
+    return replace(found, times={"latency": latency.merge(found.latencies)}, latencies=())
+
+
+def _latencies(numbers: Numbers) -> Sequence[latency.Histogram]:
+    return numbers.latencies or [numbers.times.get("latency", {})]
 
 
 def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
@@ -12,7 +13,7 @@ from analytics.health import Numbers
 from analytics.pages import links
 from analytics.pages.asked import PROVIDERS, Asked
 from analytics.pages.links import Figure
-from analytics.pages.reading import Cell
+from analytics.pages.reading import Hour
 from analytics.pages.tiles import percent
 from delivery.admin.looks import duration
 from delivery.models import Site, SitePin
@@ -36,16 +37,16 @@ class Line:
     """The next best, with its p95."""
 
 
-def table(asked: Asked, sites: Sequence[Site], cells: Mapping[Cell, Numbers]) -> list[Line]:
+def table(asked: Asked, sites: Sequence[Site], hours: Mapping[datetime, Hour]) -> list[Line]:
     """One statement more: the pins."""
-    found = by_site(cells)
+    found = by_site(hours)
     pins: dict[str, str] = {pin.site_id: pin.provider for pin in SitePin.objects.filter(site__in=sites)}
     return [_line(asked, site, found.get(site.site_id, {}), pins.get(site.site_id, "")) for site in sites]
 
 
-def lines(asked: Asked, cells: Mapping[Cell, Numbers]) -> list[list[Any]]:
+def lines(asked: Asked, hours: Mapping[datetime, Hour]) -> list[list[Any]]:
     written = []
-    for site_id, providers in by_site(cells).items():
+    for site_id, providers in by_site(hours).items():
         for each in ranked(providers):
             numbers = providers[each.provider]
             low, high = each.interval or (None, None)
@@ -55,12 +56,13 @@ def lines(asked: Asked, cells: Mapping[Cell, Numbers]) -> list[list[Any]]:
     return written
 
 
-def by_site(cells: Mapping[Cell, Numbers]) -> dict[str | None, dict[str, Numbers]]:
+def by_site(hours: Mapping[datetime, Hour]) -> dict[str | None, dict[str, Numbers]]:
     """All hours of a site and provider together."""
     parts: dict[str | None, dict[str, list[Numbers]]] = {}
-    for (site_id, _, provider), numbers in cells.items():
-        if numbers["handed_over"]:
-            parts.setdefault(site_id, {}).setdefault(provider, []).append(numbers)
+    for hour in hours.values():
+        for (site_id, provider), numbers in hour.by_provider.items():
+            if numbers["handed_over"]:
+                parts.setdefault(site_id, {}).setdefault(provider, []).append(numbers)
     return {
         site_id: {provider: health.total(each) for provider, each in by_provider.items()}
         for site_id, by_provider in parts.items()

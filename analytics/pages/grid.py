@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
 from analytics import definitions, targets
 from analytics.health import Numbers
 from analytics.pages import links
@@ -32,27 +35,30 @@ VOLUME_STEPS = ((0.25, "b1"), (0.5, "b2"), (1.0, "b3"))
 """Of the fullest hour shown."""
 
 
+EMPTY = '<rect class="none" x="{}" y="{}" width="36" height="26" rx="2"><title>{}</title></rect>\n'
+FULL = (
+    '<a href="{0}" aria-label="{1}"><title>{1}</title><rect class="{2}" x="{3}" y="{4}" width="36" height="26" rx="2"/>'
+    '<text class="on-{2}" x="{3}" y="{4}" dx="18" dy="17">{5}</text>{6}</a>\n'
+)
+LOST = '<path class="lost" d="M24 0 H36 V12 Z" transform="translate({} {})"/>'
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One hour of a row."""
+
+    numbers: Numbers
+    p95_ms: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     label: str
     url: str
-    hours: Mapping[datetime, Numbers]
+    hours: Mapping[datetime, Point]
     site_id: str | None = None
     """Whose messages the cells lead to; with `provider`, those of the provider alone."""
     provider: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    x: int
-    y: int
-    look: str
-    text: str
-    says: str
-    """The whole, in words."""
-    url: str = ""
-    """Empty: no messages."""
-    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +77,14 @@ class Grid:
     height: int
     hours: list[Label]
     rows: list[Label]
-    cells: list[Cell]
+    cells: SafeString
+    """Their SVG, hundreds of them: drawn here, since templates take ten times as long."""
     legend: list[tuple[str, str]]
 
 
 def draw(asked: Asked, rows: Sequence[Row]) -> Grid:
     hours = asked.hours_shown
-    fullest = max((numbers["ordered"] for row in rows for numbers in row.hours.values()), default=0)
+    fullest = max((point.numbers["ordered"] for row in rows for point in row.hours.values()), default=0)
     cells = [
         _cell(asked, row, hour, column * WIDTH, TOP + line * HEIGHT, fullest)
         for line, row in enumerate(rows)
@@ -89,7 +96,7 @@ def draw(asked: Asked, rows: Sequence[Row]) -> Grid:
         height=TOP + len(rows) * HEIGHT,
         hours=[_hour(hour, column * WIDTH) for column, hour in enumerate(hours)],
         rows=[Label(TOP + line * HEIGHT, row.label, row.url) for line, row in enumerate(rows)],
-        cells=cells,
+        cells=mark_safe("".join(cells)),
         legend=LEGENDS[asked.show],
     )
 
@@ -98,50 +105,45 @@ def _hour(hour: datetime, at: int) -> Label:
     return Label(at, f"{hour:%d %b}" if hour.hour == 0 else f"{hour:%H}", strong=hour.hour == 0)
 
 
-def _cell(asked: Asked, row: Row, hour: datetime, x: int, y: int, fullest: int) -> Cell:
+def _cell(asked: Asked, row: Row, hour: datetime, x: int, y: int, fullest: int) -> SafeString:
     where = f"{row.label}, {hour:%d %b %H:%M} UTC"
-    numbers = row.hours.get(hour)
-    if numbers is None or not numbers["ordered"]:
-        return Cell(x, y, "none", "", f"{where}: no messages")
-    look, text = LOOKS[asked.show](numbers, fullest)
-    return Cell(
-        x,
-        y,
-        look,
-        text,
-        f"{where}: {_told(numbers)}",
-        links.messages(asked, site_id=row.site_id, provider=row.provider, hour=hour),
-        (numbers.not_delivered or 0.0) > targets.MARKED_OVER,
-    )
+    point = row.hours.get(hour)
+    if point is None or not point.numbers["ordered"]:
+        return format_html(EMPTY, x, y, f"{where}: no messages")
+    look, text = LOOKS[asked.show](point, fullest)
+    url = links.messages(asked, site_id=row.site_id, provider=row.provider, hour=hour)
+    lost = format_html(LOST, x, y) if (point.numbers.not_delivered or 0.0) > targets.MARKED_OVER else ""
+    return format_html(FULL, url, f"{where}: {_told(point)}", look, x, y, text, lost)
 
 
-def _told(numbers: Numbers) -> str:
+def _told(point: Point) -> str:
+    numbers = point.numbers
     return (
-        f"{links.counted(numbers['ordered'])} messages, p95 {duration(numbers.percentile_ms(0.95))}, delivery rate "
+        f"{links.counted(numbers['ordered'])} messages, p95 {duration(point.p95_ms)}, delivery rate "
         f"{percent(numbers.rate(definitions.DELIVERY_RATE))}, not delivered {percent(numbers.not_delivered)}"
     )
 
 
-def _p95(numbers: Numbers, fullest: int) -> tuple[str, str]:
-    p95_ms = numbers.percentile_ms(0.95)
+def _p95(point: Point, fullest: int) -> tuple[str, str]:
+    p95_ms = point.p95_ms
     if p95_ms is None:
         return "unknown", NOTHING
     return next((look for up_to, look in P95_STEPS_MS if p95_ms <= up_to), "red"), short_seconds(p95_ms)
 
 
-def _rate(numbers: Numbers, fullest: int) -> tuple[str, str]:
-    rate = numbers.rate(definitions.DELIVERY_RATE)
+def _rate(point: Point, fullest: int) -> tuple[str, str]:
+    rate = point.numbers.rate(definitions.DELIVERY_RATE)
     if rate is None:
         return "unknown", NOTHING
     return next((look for least, look in RATE_STEPS if rate >= least), "red"), f"{int(100 * rate)}"
 
 
-def _volume(numbers: Numbers, fullest: int) -> tuple[str, str]:
-    share = numbers["ordered"] / fullest
-    return next(look for up_to, look in VOLUME_STEPS if share <= up_to), short_count(numbers["ordered"])
+def _volume(point: Point, fullest: int) -> tuple[str, str]:
+    share = point.numbers["ordered"] / fullest
+    return next(look for up_to, look in VOLUME_STEPS if share <= up_to), short_count(point.numbers["ordered"])
 
 
-LOOKS: Mapping[str, Callable[[Numbers, int], tuple[str, str]]] = {"p95": _p95, "rate": _rate, "volume": _volume}
+LOOKS: Mapping[str, Callable[[Point, int], tuple[str, str]]] = {"p95": _p95, "rate": _rate, "volume": _volume}
 """By what is shown: a cell's class and its text, from its numbers and the most that any cell holds."""
 assert LOOKS.keys() == SHOWN.keys()
 

@@ -12,8 +12,8 @@ from analytics.api import shapes
 from analytics.health import Numbers
 from analytics.pages import grid, links, reading
 from analytics.pages.asked import Asked
-from analytics.pages.grid import Grid, Row
-from analytics.pages.reading import Cell
+from analytics.pages.grid import Grid, Point, Row
+from analytics.pages.reading import Hour
 from delivery.models import Site
 
 SITES_AT_ONCE = 20
@@ -28,7 +28,7 @@ class Shown:
     sites: Sequence[Site]
     without_site: bool
     """Whether messages that belong to no site have a line, too."""
-    cells: Mapping[Cell, Numbers]
+    hours: Mapping[datetime, Hour]
     more: bool
 
 
@@ -44,36 +44,30 @@ def read(asked: Asked, by_site: Mapping[str | None, Numbers]) -> Shown:
     return Shown(
         sites=[named[site_id] for site_id in page if site_id in named],
         without_site=None in page,
-        cells=reading.cells(asked, [site_id for site_id in page if site_id], without_site=None in page),
+        hours=reading.cells(asked, [site_id for site_id in page if site_id], without_site=None in page),
         more=len(in_order) > asked.page * SITES_AT_ONCE,
     )
 
 
 def drawn(asked: Asked, shown: Shown) -> Grid:
-    hours = _hours(shown.cells)
     rows = [
         Row(
             site.name or site.site_id,
             reverse("site_page", args=[site.site_id]),
-            hours.get(site.site_id, {}),
+            _points(shown.hours, site.site_id),
             site.site_id,
         )
         for site in shown.sites
     ]
     if shown.without_site:
-        rows.append(Row(NO_SITE, "", hours.get(None, {}), links.NO_SITE))
+        rows.append(Row(NO_SITE, "", _points(shown.hours, None), links.NO_SITE))
     return grid.draw(asked, rows)
 
 
-def _hours(cells: Mapping[Cell, Numbers]) -> dict[str | None, dict[datetime, Numbers]]:
-    """All providers of a site and hour together."""
-    parts: dict[tuple[str | None, datetime], list[Numbers]] = {}
-    for (site_id, hour, _), numbers in cells.items():
-        parts.setdefault((site_id, hour), []).append(numbers)
-    hours: dict[str | None, dict[datetime, Numbers]] = {}
-    for (site_id, hour), each in parts.items():
-        hours.setdefault(site_id, {})[hour] = each[0] if len(each) == 1 else health.total(each)
-    return hours
+def _points(hours: Mapping[datetime, Hour], site_id: str | None) -> dict[datetime, Point]:
+    return {
+        hour: Point(one.by_site[site_id], one.p95_ms[site_id]) for hour, one in hours.items() if site_id in one.by_site
+    }
 
 
 def lines(asked: Asked) -> Iterator[list[Any]]:
@@ -91,4 +85,4 @@ def lines(asked: Asked) -> Iterator[list[Any]]:
 def _lines_of(hour: datetime | None, parts: Mapping[str | None, list[Numbers]]) -> Iterator[list[Any]]:
     if hour is not None:
         for site_id, each in parts.items():
-            yield [site_id or "", hour.isoformat(), *shapes.cells(health.total(each))]
+            yield [site_id or "", hour.isoformat(), *shapes.cells(health.merged(each))]

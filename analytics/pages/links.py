@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -50,14 +51,25 @@ def messages(
     site = asked.site.site_id if site_id is None and asked.site is not None else site_id
     under = provider or asked.provider
     query = {
-        "from": f"{begin:%Y-%m-%dT%H:%MZ}",
-        "to": f"{end:%Y-%m-%dT%H:%MZ}",
+        "from": written(begin),
+        "to": written(end),
         **({"site__isnull": "True"} if site == NO_SITE else {"site": site} if site else {}),
         **({"under": under} if under else {}),
         **({"state": state} if state else {}),
         **more,
     }
-    return f"{reverse('admin:delivery_pushnotificationlog_changelist')}?{urlencode(query)}"
+    return f"{_list()}?{urlencode(query)}"
+
+
+@lru_cache(maxsize=2_000)
+def written(at: datetime) -> str:
+    """A moment in an address."""
+    return f"{at:%Y-%m-%dT%H:%MZ}"
+
+
+@cache
+def _list() -> str:
+    return reverse("admin:delivery_pushnotificationlog_changelist")
 
 
 def figure(

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from django.db.models import Count, Max
 from django.urls import reverse
 
-from analytics import health
 from analytics.pages import heatmap, providers, reading, reasons, tiles
 from analytics.pages.asked import PROVIDERS, Asked
 from analytics.pages.frame import around, switches
@@ -31,19 +30,18 @@ class Code:
 
 def panels(asked: Asked) -> dict[str, Any]:
     assert asked.provider is not None, "a provider's page"
-    by_provider = reading.by_provider(asked)
-    total = health.total(by_provider.values())
-    shown = heatmap.read(asked, reading.by_site(asked))
+    sums = reading.sums(asked)
+    shown = heatmap.read(asked, sums.by_site)
     return {
         "title": PROVIDERS[asked.provider],
         **around(asked, more_sites=shown.more),
         "switches": switches(asked, providers=False),
-        "tiles": tiles.tiles(asked, total),
+        "tiles": tiles.tiles(asked, sums.total),
         "credentials": credentials(asked.provider),
         "grid": heatmap.drawn(asked, shown),
-        "providers": providers.table(asked, by_provider),
+        "providers": providers.table(asked, sums.by_provider),
         "codes": codes(asked),
-        "reasons": reasons.table(asked, total),
+        "reasons": reasons.table(asked, sums.total),
         "can_change": asked.everywhere,
     }
 

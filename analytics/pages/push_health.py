@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from analytics import health
 from analytics.pages import alerts, checklist, fastest, heatmap, providers, reading, reasons, tiles, zombies
 from analytics.pages.asked import Asked
 from analytics.pages.frame import around, switches
@@ -13,20 +12,18 @@ from analytics.pages.frame import around, switches
 
 def panels(asked: Asked) -> dict[str, Any]:
     """All that the page shows; each panel a statement or two."""
-    by_provider = reading.by_provider(asked)
-    total = health.total(by_provider.values())
-    by_site = reading.by_site(asked)
-    shown = heatmap.read(asked, by_site)
+    sums = reading.sums(asked)
+    shown = heatmap.read(asked, sums.by_site)
     missing = checklist.steps(asked)
     return {
         **around(asked, more_sites=shown.more),
         "switches": switches(asked),
-        "tiles": [*tiles.tiles(asked, total), zombies.tile(asked)],
+        "tiles": [*tiles.tiles(asked, sums.total), zombies.tile(asked)],
         "alerts": alerts.standing(asked),
         "grid": heatmap.drawn(asked, shown),
-        "providers": providers.table(asked, by_provider),
-        "fastest": fastest.table(asked, shown.sites, shown.cells),
-        "reasons": reasons.table(asked, total),
+        "providers": providers.table(asked, sums.by_provider),
+        "fastest": fastest.table(asked, shown.sites, shown.hours),
+        "reasons": reasons.table(asked, sums.total),
         "checklist": [] if all(step.done for step in missing) else missing,
     }
 

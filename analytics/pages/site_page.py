@@ -1,19 +1,18 @@
 """One site: its devices, channels, hours, providers, reasons, alerts, and whether its uplink was down."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q
 from django.urls import reverse
 
-from analytics import health
 from analytics.fastest import Place, of_site
-from analytics.health import Numbers
 from analytics.pages import alerts, fastest, grid, providers, reading, reasons, tiles, uplink, zombies
 from analytics.pages.asked import PROVIDERS, Asked
 from analytics.pages.frame import around, switches
-from analytics.pages.grid import Row
+from analytics.pages.grid import Point, Row
+from analytics.pages.reading import Hour
 from delivery.admin.looks import local, zone_of
 from delivery.models import Channel, Connectivity, Device, Site
 from delivery.models.channel import ChannelState
@@ -25,9 +24,8 @@ DEVICES_SHOWN = 25
 def panels(asked: Asked) -> dict[str, Any]:
     assert asked.site is not None, "a site's page"
     site = asked.site
-    by_provider = reading.by_provider(asked)
-    total = health.total(by_provider.values())
-    cells = reading.cells(asked, [site.site_id])
+    sums = reading.sums(asked)
+    hours = reading.cells(asked, [site.site_id])
     zone = zone_of(site)
     return {
         "title": site.name or site.site_id,
@@ -35,12 +33,12 @@ def panels(asked: Asked) -> dict[str, Any]:
         "site": site,
         "local": local(asked.now, zone),
         "switches": switches(asked),
-        "tiles": [*tiles.tiles(asked, total), zombies.tile(asked)],
+        "tiles": [*tiles.tiles(asked, sums.total), zombies.tile(asked)],
         "alerts": alerts.standing(asked),
-        "grid": grid.draw(asked, _rows(asked, cells)),
-        "providers": providers.table(asked, by_provider),
-        "fastest": fastest.table(asked, [site], cells),
-        "reasons": reasons.table(asked, total),
+        "grid": grid.draw(asked, _rows(hours)),
+        "providers": providers.table(asked, sums.by_provider),
+        "fastest": fastest.table(asked, [site], hours),
+        "reasons": reasons.table(asked, sums.total),
         "seen": seen(asked),
         "devices": devices(asked),
         "uplink": uplink_of(asked),
@@ -69,14 +67,15 @@ def _is_pinned(place: Place, provider: str) -> bool:
     return place.pin is not None and place.pin.provider == provider
 
 
-def _rows(asked: Asked, cells: dict[reading.Cell, Numbers]) -> list[Row]:
+def _rows(hours: Mapping[datetime, Hour]) -> list[Row]:
     """The hours of each provider."""
-    hours: dict[str, dict[datetime, Numbers]] = {}
-    for (_, hour, provider), numbers in cells.items():
-        hours.setdefault(provider, {})[hour] = numbers
+    points: dict[str, dict[datetime, Point]] = {}
+    for at, hour in hours.items():
+        for (_, provider), numbers in hour.by_provider.items():
+            points.setdefault(provider, {})[at] = Point(numbers, numbers.percentile_ms(0.95))
     return [
-        Row(PROVIDERS.get(name, name), reverse("provider_page", args=[name]), hours[name], provider=name)
-        for name in sorted(hours)
+        Row(PROVIDERS.get(name, name), reverse("provider_page", args=[name]), points[name], provider=name)
+        for name in sorted(points)
     ]
 
 
