@@ -357,7 +357,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                     latency_ms = CASE WHEN NOT ({first}) THEN m.latency_ms
                                       WHEN m.sent_at IS NULL OR {skewed} THEN NULL
                                       WHEN {latency} < 0 THEN 0 ELSE {latency} END,
-                    next_attempt_at = NULL
+                    next_attempt_at = NULL, verdict = CASE WHEN {first} THEN '' ELSE m.verdict END,
+                    evidence = CASE WHEN {first} THEN '' ELSE m.evidence END, judge_at = NULL
                 FROM {table}, delivery_device AS d
                 WHERE m.message_id = r.message_id AND m.device_id = r.device_id AND d.device_id = r.device_id
                   AND m.status <> 'skipped'

@@ -118,6 +118,12 @@ class Command(BaseCommand):
             help="what devices received and acked; default fleet-counts.json in --var",
         )
         parser.add_argument(
+            "--troubles",
+            type=Path,
+            metavar="FILE",
+            help="what goes wrong at the devices' end, read again whenever it changes: simulator/fleet/troubles.py",
+        )
+        parser.add_argument(
             "--ledger",
             type=Path,
             metavar="FILE",
@@ -170,6 +176,7 @@ def _options(wanted: Mapping[str, Any]) -> fleet.Options:
         count_file=wanted["count_file"] or var / "fleet-counts.json",
         ledger_file=wanted["ledger"],
         seed=wanted["seed"],
+        trouble_file=wanted["troubles"],
     )
 
 
