@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bench import job_to_provider
+from bench import acks, job_to_provider
 from bench.case import Case, Figures, Measured
 from bench.stage import Stage
 from tests import servers
 from tests.processes import ROOT
 
 RUNS = 3
-CASES = {case.name: case for case in (job_to_provider.case("fcm"), job_to_provider.case("apns"))}
+CASES = {
+    case.name: case for case in (job_to_provider.case("fcm"), job_to_provider.case("apns"), acks.single(), acks.batch())
+}
 
 
 def main() -> int:

@@ -16,6 +16,8 @@ class Figures:
     limit_value: float
     cost_us: dict[str, float]
     """Processor time per message by part of the system."""
+    peer_value: float | None = None
+    """What people would use instead, in the same run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Case:
     unit: str
     limit: str
     """What the limit is, in words."""
+    peer: str | None = None
     measure: Callable[[Stage], Figures]
 
 
@@ -47,27 +50,41 @@ class Measured:
     def share_of_limit(self) -> float:
         return statistics.median(run.value / run.limit_value for run in self.runs)
 
+    @property
+    def peer_value(self) -> float | None:
+        values = [run.peer_value for run in self.runs if run.peer_value is not None]
+        return statistics.median(values) if values else None
+
+    @property
+    def ratio_to_peer(self) -> float | None:
+        ratios = [run.value / run.peer_value for run in self.runs if run.peer_value]
+        return statistics.median(ratios) if ratios else None
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.case.name,
             "value": round(self.value, 1),
             "unit": self.case.unit,
-            "peer": None,
-            "peer_value": None,
+            "peer": self.case.peer,
+            "peer_value": _rounded(self.peer_value, 1),
             "limit": self.case.limit,
             "limit_value": round(self.limit_value, 1),
-            "ratio_to_peer": None,
+            "ratio_to_peer": _rounded(self.ratio_to_peer, 2),
             "share_of_limit": round(self.share_of_limit, 3),
         }
 
     def line(self) -> str:
-        return (
-            f"{self.case.name:<24} {self.value:>9,.0f} {self.case.unit:<7}"
-            f" {self.share_of_limit:>6.0%} of {self.case.limit} ({self.limit_value:,.0f})"
-        )
+        beside = f" {self.share_of_limit:>6.0%} of {self.case.limit} ({self.limit_value:,.0f})"
+        if self.ratio_to_peer is not None:
+            beside += f", {self.ratio_to_peer:.1f} x {self.case.peer} ({self.peer_value:,.0f})"
+        return f"{self.case.name:<24} {self.value:>9,.0f} {self.case.unit:<7}{beside}"
 
     def cost_line(self) -> str:
         """Where the processor's time goes, from the run in the middle."""
         middle = sorted(self.runs, key=lambda run: run.value)[len(self.runs) // 2].cost_us
         parts = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(middle.items(), key=lambda item: -item[1]))
         return f"{'':<24} us of processor per message: {sum(middle.values()):.0f} ({parts})"
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -9,27 +9,20 @@ before a request takes a thread, and answers are sent after it gave it back: a s
 """
 
 import asyncio
-import json
 import logging
-import random
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from enum import IntEnum
-from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
 from prometheus_client import Counter
 
-log = logging.getLogger(__name__)
+from homepot import exchange
+from homepot.exchange import App, Event, Receive, Scope, Send
 
-Scope = dict[str, Any]
-Event = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+log = logging.getLogger(__name__)
 
 
 class Rank(IntEnum):
@@ -51,8 +44,6 @@ MOST_BODY_BYTES = 1_100_000
 MOST_WAITING_BYTES = 32 * 1024 * 1024
 MOST_HELD_BYTES = 1024 * 1024
 """An answer that is larger than this goes out while it is made."""
-RETRY_AFTER_S = (2, 6)
-"""Between these, so that those who were refused together do not come back together."""
 TELL_EVERY_S = 5.0
 
 ALIVE = "/livez"
@@ -155,15 +146,15 @@ class Admission:
         if scope["type"] != "http" or scope["path"] == ALIVE:
             await self._app(scope, receive, send)
             return
-        body = await _read(receive)
+        body = await exchange.read(receive, MOST_BODY_BYTES)
         if body is None:
             return
         if len(body) > MOST_BODY_BYTES:
-            await _answer(send, 413, "The body is too large")
+            await exchange.refuse(send, 413, "The body is too large")
             return
         answer = await self._serve(rank_of(scope["method"], scope["path"]), scope, body, receive, send)
         if answer is None:
-            await _answer(send, 503, "Too much to do at the moment. Try again in a few seconds; nothing was changed.")
+            await exchange.refuse(send, 503, exchange.TOO_MUCH)
         else:
             await answer.release()
 
@@ -176,7 +167,7 @@ class Admission:
         answer = HeldAnswer(send)
         try:
             async with ThreadSensitiveContext(executor=thread):
-                await self._app(scope, _replay(body, receive), answer.take)
+                await self._app(scope, exchange.replay(body, receive), answer.take)
         finally:
             self._threads.give_back(rank, thread)
         return answer
@@ -217,39 +208,3 @@ class HeldAnswer:
         events, self._events = self._events, []
         for event in events:
             await self._send(event)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, cut off where it is too large; None when the client went away."""
-    parts: list[bytes] = []
-    size_bytes = 0
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return None
-        part = event.get("body", b"")
-        if size_bytes <= MOST_BODY_BYTES:
-            parts.append(part)
-        size_bytes += len(part)
-        if not event.get("more_body", False):
-            return b"".join(parts)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Gives the body that was read, then whatever comes."""
-    events: list[Event] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Event:
-        return events.pop() if events else await receive()
-
-    return again
-
-
-async def _answer(send: Send, status: int, detail: str) -> None:
-    headers = [(b"content-type", b"application/json")]
-    if status == 503:
-        headers.append((b"retry-after", str(random.randint(*RETRY_AFTER_S)).encode()))
-    content = json.dumps({"detail": detail, "status_code": status}).encode()
-    headers.append((b"content-length", str(len(content)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})

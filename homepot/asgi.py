@@ -1,11 +1,14 @@
-"""The web process's ASGI entry: whatever is served without Django goes around what `Admission` lets in."""
+"""The web process's ASGI entry: acks by the short way, then whatever `Admission` lets in to Django."""
 
 import os
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
-from homepot.admission import Admission
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
-application = Admission(get_asgi_application(), threads=settings.WEB_THREADS)
+django = get_asgi_application()
+
+from homepot.ack_entry import AckEntry  # noqa: E402  (its imports need Django's apps)
+from homepot.admission import Admission  # noqa: E402
+
+application = AckEntry(Admission(django, threads=settings.WEB_THREADS))

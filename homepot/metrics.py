@@ -28,6 +28,11 @@ def observe(request: HttpRequest, response: HttpResponseBase, took_s: float) -> 
     REQUESTS.labels(route, method, f"{response.status_code // 100}xx").observe(took_s)
 
 
+def observe_directly(route: str, status: int, took_s: float) -> None:
+    """Count a POST that was answered without a view."""
+    REQUESTS.labels(route, "POST", f"{status // 100}xx").observe(took_s)
+
+
 def of_processes() -> bytes:
     """All that processes counted, as Prometheus reads it."""
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

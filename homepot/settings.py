@@ -130,14 +130,14 @@ DATABASES = {"default": _database()}
 CACHE_URL = env.url("CACHE_URL", "", schemes=("redis", "rediss", "unix"))
 CACHES: dict[str, Any] = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "delivery.counters.SharedCounters",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "homepot",
         "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
     }
     if CACHE_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "local"},
+    else {"BACKEND": "delivery.counters.OwnCounters"},
+    "local": {"BACKEND": "delivery.counters.OwnCounters", "LOCATION": "local"},
 }
 
 CELERY_BROKER_URL = env.url(

@@ -1,5 +1,10 @@
-"""Acks over HTTP. They never look at the session, and answer alike for known, unknown and foreign messages."""
+"""Acks over HTTP. They never look at the session, and answer alike for known, unknown and foreign messages.
 
+`one` and `many` read what came; the views below and ack_groups.py, which commits many calls at once, both go by them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -13,12 +18,56 @@ from delivery.api.base import ApiView
 from delivery.api.callers import Caller, DeviceKey
 from delivery.api.errors import Unprocessable
 
+RATE = "ack"
 BATCH = 100
+BATCH_BYTES = 256 * 1024
+BATCH_KEYS = 2_000
 ACKNOWLEDGED = "acknowledged"
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a body says, and the answer once that is committed."""
+
+    proven: Sequence[acks.ProvenAck]
+    answer: dict[str, Any]
+
+
+def one(data: object, key_of: str | None) -> Reading:
+    """The body of one ack. `key_of`: the device whose key came with it. Refusals are exceptions of the API."""
+    try:
+        ack = acks.parse(data)
+        if key_of is not None and ack.device_id not in (None, key_of):
+            raise PermissionDenied("The body names another device than the key")
+        proven = acks.prove(ack, key_of=key_of)
+    except acks.BadAck as error:
+        raise Unprocessable({error.field_name: [error.text]}) from None
+    except acks.WrongProof as error:
+        raise AuthenticationFailed(str(error)) from None
+    return Reading([proven], {"status": ACKNOWLEDGED})
+
+
+def many(data: object, key_of: str | None) -> Reading:
+    """A list of 1 to 100: each is acknowledged, or rejected for its own form or proof."""
+    if not isinstance(data, list) or not 1 <= len(data) <= BATCH:
+        raise Unprocessable(f"Send a list of 1 to {BATCH} acks")
+    proven: list[acks.ProvenAck] = []
+    results: list[dict[str, Any]] = []
+    for item in data:
+        message_id = item.get("message_id") if isinstance(item, dict) else None
+        try:
+            ack = acks.parse(item)
+            if key_of is not None and ack.device_id not in (None, key_of):
+                raise acks.WrongProof("The item names another device than the key")
+            proven.append(acks.prove(ack, key_of=key_of))
+            results.append({"message_id": message_id, "status": ACKNOWLEDGED})
+        except (acks.BadAck, acks.WrongProof) as error:
+            results.append({"message_id": message_id, "status": "rejected", "detail": str(error)})
+    return Reading(proven, {"results": results})
+
+
 class AckingView(ApiView):
-    rate = "ack"
+    rate = RATE
     authentication_classes = (DeviceKey,)
 
     def key_of(self, request: Request) -> str | None:
@@ -32,43 +81,19 @@ class AckView(AckingView):
 
     @extend_schema(request=shapes.ACK, responses=shapes.ACKNOWLEDGED)
     def post(self, request: Request) -> Response:
-        try:
-            ack = acks.parse(request.data)
-            key_of = self.key_of(request)
-            if key_of is not None and ack.device_id not in (None, key_of):
-                raise PermissionDenied("The body names another device than the key")
-            proven = acks.prove(ack, key_of=key_of)
-        except acks.BadAck as error:
-            raise Unprocessable({error.field_name: [error.text]}) from None
-        except acks.WrongProof as error:
-            raise AuthenticationFailed(str(error)) from None
-        acks.record([proven])
-        return Response({"status": ACKNOWLEDGED})
+        reading = one(request.data, self.key_of(request))
+        acks.record(reading.proven)
+        return Response(reading.answer)
 
 
 class AckBatchView(AckingView):
-    """`POST /api/v1/push/ack/batch`: a list of 1 to 100; each is acknowledged, or rejected for its form or proof."""
+    """`POST /api/v1/push/ack/batch`: 200 once those that are acknowledged are committed."""
 
-    max_body_bytes = 256 * 1024
-    max_keys = 2_000
+    max_body_bytes = BATCH_BYTES
+    max_keys = BATCH_KEYS
 
     @extend_schema(request=shapes.ACKS, responses=shapes.ACKNOWLEDGED_MANY)
     def post(self, request: Request) -> Response:
-        items = request.data
-        if not isinstance(items, list) or not 1 <= len(items) <= BATCH:
-            raise Unprocessable(f"Send a list of 1 to {BATCH} acks")
-        key_of = self.key_of(request)
-        proven: list[acks.ProvenAck] = []
-        results: list[dict[str, Any]] = []
-        for item in items:
-            message_id = item.get("message_id") if isinstance(item, dict) else None
-            try:
-                ack = acks.parse(item)
-                if key_of is not None and ack.device_id not in (None, key_of):
-                    raise acks.WrongProof("The item names another device than the key")
-                proven.append(acks.prove(ack, key_of=key_of))
-                results.append({"message_id": message_id, "status": ACKNOWLEDGED})
-            except (acks.BadAck, acks.WrongProof) as error:
-                results.append({"message_id": message_id, "status": "rejected", "detail": str(error)})
-        acks.record(proven)
-        return Response({"results": results})
+        reading = many(request.data, self.key_of(request))
+        acks.record(reading.proven)
+        return Response(reading.answer)

@@ -6,6 +6,7 @@ a backend's key is told apart by its prefix `hpk_`, a JWT by its two dots.
 
 import logging
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,6 +97,17 @@ def device_of_key(device_id: str, key: str) -> Device:
     if current and device.key_used_at is None:
         _note_first_use(device)
     return device
+
+
+def devices_with_keys(offered: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which pairs of device id and key are plainly good: current, used before, the device in service.
+
+    What is missing here may still be good: `device_of_key` decides, and says why not.
+    """
+    ids = {device_id for device_id, _ in offered if re.match(DEVICE_ID_PATTERN, device_id)}
+    in_service = Device.objects.reachable().filter(device_id__in=ids, key_used_at__isnull=False) if ids else None
+    hashes = dict(in_service.values_list("device_id", "key_hash")) if in_service is not None else {}
+    return {(device_id, key) for device_id, key in offered if key_matches(key, hashes.get(device_id, ""))}
 
 
 def _device(device_id: str) -> Device | None:

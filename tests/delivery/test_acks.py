@@ -11,18 +11,21 @@ from rest_framework.test import APIClient
 from delivery import ack_tokens, clocks
 from delivery.models import PushNotificationLog, Receipt
 from delivery.models.push_log_rows import Sent
+from tests.delivery.ack_entry import EntryClient
 from tests.delivery.rows import a_device, claim, messages
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
+Client = APIClient | EntryClient
 ACK = "/api/v1/push/ack"
 BATCH = "/api/v1/push/ack/batch"
 TOKEN = uuid4()
 
 
-@pytest.fixture
-def client() -> APIClient:
-    return APIClient()
+@pytest.fixture(params=["view", "entry"])
+def client(request: pytest.FixtureRequest) -> Client:
+    """Both ways in: they answer alike."""
+    return APIClient() if request.param == "view" else EntryClient()
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def key_headers(message: PushNotificationLog, key: str = "key") -> dict[str, Any
 
 
 def test_the_worker_in_the_field_acks_with_message_and_device_id_alone(
-    client: APIClient, message: PushNotificationLog
+    client: Client, message: PushNotificationLog
 ) -> None:
     response = client.post(ACK, body(message, status="delivered", platform="web_push"))
 
@@ -59,7 +62,7 @@ def test_the_worker_in_the_field_acks_with_message_and_device_id_alone(
 
 @pytest.mark.parametrize("spelling", ["{0}Z", "{0}+00:00", "{0}"])
 def test_every_spelling_of_an_instant_is_the_same_instant(
-    client: APIClient, message: PushNotificationLog, spelling: str
+    client: Client, message: PushNotificationLog, spelling: str
 ) -> None:
     assert message.sent_at is not None
     received_at = message.sent_at + timedelta(milliseconds=417)
@@ -70,7 +73,7 @@ def test_every_spelling_of_an_instant_is_the_same_instant(
     assert (message.received_at, message.latency_ms) == (received_at, 417)
 
 
-def test_a_replay_answers_alike_and_changes_nothing(client: APIClient, message: PushNotificationLog) -> None:
+def test_a_replay_answers_alike_and_changes_nothing(client: Client, message: PushNotificationLog) -> None:
     client.post(ACK, body(message, received_at="2026-11-21T12:00:00Z"))
     before = PushNotificationLog.objects.filter(pk=message.pk).values().get()
 
@@ -82,14 +85,14 @@ def test_a_replay_answers_alike_and_changes_nothing(client: APIClient, message: 
 
 
 @pytest.mark.parametrize("message_id", ["no-such-id", "0192f0c0-0000-7000-8000-000000000000", "x" * 100])
-def test_an_unknown_message_answers_alike_and_leaves_nothing(client: APIClient, message_id: str) -> None:
+def test_an_unknown_message_answers_alike_and_leaves_nothing(client: Client, message_id: str) -> None:
     response = client.post(ACK, {"message_id": message_id, "device_id": "till-9"})
 
     assert (response.status_code, response.json()) == (200, {"status": "acknowledged"})
     assert Receipt.objects.count() == 0
 
 
-def test_a_foreign_message_answers_alike_and_stays_as_it_is(client: APIClient, message: PushNotificationLog) -> None:
+def test_a_foreign_message_answers_alike_and_stays_as_it_is(client: Client, message: PushNotificationLog) -> None:
     a_device("stranger")
 
     response = client.post(ACK, body(message, device_id="stranger"))
@@ -100,7 +103,7 @@ def test_a_foreign_message_answers_alike_and_stays_as_it_is(client: APIClient, m
 
 
 def test_opened_and_clicked_imply_delivered_and_leave_a_receipt_each(
-    client: APIClient, message: PushNotificationLog
+    client: Client, message: PushNotificationLog
 ) -> None:
     client.post(ACK, body(message, status="opened"))
     client.post(ACK, body(message, status="clicked"))
@@ -113,7 +116,7 @@ def test_opened_and_clicked_imply_delivered_and_leave_a_receipt_each(
 
 
 def test_a_device_that_could_not_take_the_message_fails_it_in_its_own_words(
-    client: APIClient, message: PushNotificationLog
+    client: Client, message: PushNotificationLog
 ) -> None:
     refusal = {"status": "failed", "error_code": "ENOSPC", "error_message": "disk full"}
 
@@ -124,14 +127,14 @@ def test_a_device_that_could_not_take_the_message_fails_it_in_its_own_words(
     assert (message.status, message.error_code, message.error_message) == ("failed", "ENOSPC", "disk full")
 
 
-def test_unknown_is_written_down_and_nothing_more(client: APIClient, message: PushNotificationLog) -> None:
+def test_unknown_is_written_down_and_nothing_more(client: Client, message: PushNotificationLog) -> None:
     client.post(ACK, body(message, status="unknown"), **key_headers(message))
 
     message.refresh_from_db()
     assert (message.status, Receipt.objects.get().status) == ("sent", "unknown")
 
 
-def test_a_late_ack_delivers_and_keeps_the_expiry(client: APIClient, message: PushNotificationLog) -> None:
+def test_a_late_ack_delivers_and_keeps_the_expiry(client: Client, message: PushNotificationLog) -> None:
     PushNotificationLog.objects.filter(pk=message.pk).update(expires_at=clocks.db_now() - timedelta(seconds=1))
     PushNotificationLog.objects.expire(clocks.db_now(), limit=10)
 
@@ -141,14 +144,14 @@ def test_a_late_ack_delivers_and_keeps_the_expiry(client: APIClient, message: Pu
     assert (message.status, message.late) == ("delivered", True)
 
 
-def test_the_token_from_the_message_needs_no_device_id(client: APIClient, message: PushNotificationLog) -> None:
+def test_the_token_from_the_message_needs_no_device_id(client: Client, message: PushNotificationLog) -> None:
     response = client.post(ACK, {"message_id": str(message.message_id), "ack_token": token_for(message)})
 
     message.refresh_from_db()
     assert (response.status_code, message.status) == (200, "delivered")
 
 
-def test_the_device_key_needs_no_device_id(client: APIClient, message: PushNotificationLog) -> None:
+def test_the_device_key_needs_no_device_id(client: Client, message: PushNotificationLog) -> None:
     response = client.post(ACK, {"message_id": str(message.message_id)}, **key_headers(message))
 
     message.refresh_from_db()
@@ -177,7 +180,7 @@ def test_the_device_key_needs_no_device_id(client: APIClient, message: PushNotif
 )
 @pytest.mark.parametrize("known", [True, False])
 def test_wrong_form_and_wrong_proof_are_told_whether_the_message_exists_or_not(
-    client: APIClient,
+    client: Client,
     message: PushNotificationLog,
     fields: dict[str, Any],
     headers: dict[str, Any],
@@ -194,7 +197,7 @@ def test_wrong_form_and_wrong_proof_are_told_whether_the_message_exists_or_not(
 
 
 def test_a_body_that_names_another_device_than_the_key_is_forbidden(
-    client: APIClient, message: PushNotificationLog
+    client: Client, message: PushNotificationLog
 ) -> None:
     response = client.post(ACK, body(message, device_id="somebody-else"), **key_headers(message))
 
@@ -202,7 +205,7 @@ def test_a_body_that_names_another_device_than_the_key_is_forbidden(
 
 
 def test_a_server_that_wants_tokens_refuses_the_bare_form(
-    client: APIClient, message: PushNotificationLog, settings: LazySettings
+    client: Client, message: PushNotificationLog, settings: LazySettings
 ) -> None:
     settings.ACK_REQUIRE_TOKEN = True
 
@@ -211,7 +214,7 @@ def test_a_server_that_wants_tokens_refuses_the_bare_form(
 
 
 def test_an_old_key_still_verifies_after_a_new_one_went_to_the_front(
-    client: APIClient, message: PushNotificationLog, settings: LazySettings
+    client: Client, message: PushNotificationLog, settings: LazySettings
 ) -> None:
     token = token_for(message)
     settings.ACK_KEYS = ["a new key", *settings.ACK_KEYS]
@@ -219,7 +222,7 @@ def test_an_old_key_still_verifies_after_a_new_one_went_to_the_front(
     assert client.post(ACK, body(message, ack_token=token)).status_code == 200
 
 
-def test_a_batch_answers_each_item_and_one_bad_item_spoils_no_other(client: APIClient) -> None:
+def test_a_batch_answers_each_item_and_one_bad_item_spoils_no_other(client: Client) -> None:
     first, second, third = messages(3)
     items: list[Any] = [
         body(first),
@@ -240,18 +243,18 @@ def test_a_batch_answers_each_item_and_one_bad_item_spoils_no_other(client: APIC
 
 
 @pytest.mark.parametrize("items", [[], {}, "x", [{"message_id": "a", "device_id": "b"}] * 101])
-def test_a_batch_is_a_list_of_1_to_100(client: APIClient, items: Any) -> None:
+def test_a_batch_is_a_list_of_1_to_100(client: Client, items: Any) -> None:
     assert client.post(BATCH, items).status_code == 422
 
 
-def test_a_hundred_acks_of_one_message_are_one_delivery(client: APIClient, message: PushNotificationLog) -> None:
+def test_a_hundred_acks_of_one_message_are_one_delivery(client: Client, message: PushNotificationLog) -> None:
     response = client.post(BATCH, [body(message)] * 100)
 
     assert len(response.json()["results"]) == 100
     assert Receipt.objects.count() == 1
 
 
-def test_the_first_time_that_came_wins(client: APIClient, message: PushNotificationLog) -> None:
+def test_the_first_time_that_came_wins(client: Client, message: PushNotificationLog) -> None:
     first = datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
     items = [body(message, received_at=first.isoformat()), body(message, received_at="2026-11-21T12:00:09Z")]
 

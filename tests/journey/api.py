@@ -58,12 +58,14 @@ class Api:
         return str(answer.body["job_id"])
 
     def wait_for_job(self, job_id: str, status: str, timeout_s: float) -> dict[str, Any]:
-        """The job, once it has this status."""
+        """The job, once it has this status. A server that is too busy to say is asked again."""
         job: dict[str, Any] = {}
 
         def arrived() -> bool:
-            job.update(self.get(f"/jobs/{job_id}"))
-            return bool(job["status"] == status)
+            answer = self.call("GET", f"/jobs/{job_id}")
+            assert answer.status in (200, 503), answer
+            job.update(answer.body)
+            return bool(job.get("status") == status)
 
         wait_until(arrived, f"job {status}", timeout_s, lambda: job)
         return job

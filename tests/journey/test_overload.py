@@ -68,8 +68,8 @@ def test_acks_get_in_before_registrations_and_these_before_reads(world: World) -
 
     storm.run_for(FLOOD_S)
 
-    assert storm.refused_share("ack") < min(storm.refused_share("registration"), storm.refused_share("read"))
-    assert storm.statuses("read")[503] > 0
+    assert storm.refused_share("ack") == 0
+    assert storm.refused_share("registration") < storm.refused_share("read")
     assert {said.status for said in storm.said} <= {200, 201, 503}
     assert [said for said in storm.said if said.status == 503 and not said.retry_after] == []
     assert storm.acknowledged()

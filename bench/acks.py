@@ -1,0 +1,127 @@
+"""From a device's ack to 200 after its commit: one per request, and a hundred per request, over plain HTTP.
+
+Beside it, in the same run, the same acks through a plain view of Django REST framework, and the limit: an ASGI
+application in the same server that reads the body, answers, and has no database.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psycopg
+
+from bench import cpu
+from bench.case import Case, Figures
+from bench.stage import Play, Stage
+from tests.processes import ROOT, free_port, spawn
+
+DEVICES = 100_000
+SECONDS = 8
+CONNECTIONS = 50
+TOGETHER = 100
+SCRIPT = ROOT / "bench" / "ack_load.lua"
+PATHS = {1: "/api/v1/push/ack", TOGETHER: "/api/v1/push/ack/batch"}
+BY_VIEW = "?by=view"
+"""Only calls without a query take the short way."""
+
+
+def single() -> Case:
+    return Case(
+        name="ack_single",
+        sentence=f"acks of {DEVICES} messages, one per request, each answered after its commit",
+        unit="acks/s",
+        peer="a plain DRF view",
+        limit="no database",
+        measure=_measure(1),
+    )
+
+
+def batch() -> Case:
+    return Case(
+        name="ack_batch",
+        sentence=f"acks of {DEVICES} messages, {TOGETHER} per request, each answered after its commit",
+        unit="acks/s",
+        peer="a plain DRF view",
+        limit="no database",
+        measure=_measure(TOGETHER),
+    )
+
+
+def _measure(per_request: int) -> Callable[[Stage], Figures]:
+    def measure(stage: Stage) -> Figures:
+        with stage.play(RATE_LIMIT_FACTOR="10000") as play:
+            play.devices("fcm", DEVICES, "'token-' || n")
+            path, url = PATHS[per_request], play.production.url
+            bodies = _write(play.folder / "bodies", _sent(play), per_request)
+            by_view = _load(url + path + BY_VIEW, bodies) * per_request
+            bodies = _write(play.folder / "bodies", _sent(play), per_request)
+            parts, before = play.processes(), cpu.seconds(play.processes())
+            value = _load(url + path, bodies) * per_request
+            cost_us = cpu.spent_us(before, cpu.seconds(parts), max(1, round(value * SECONDS)))
+            _check(play, value)
+            return Figures(value, _bare(play, bodies) * per_request, cost_us, peer_value=by_view)
+
+    return measure
+
+
+def _sent(play: Play) -> list[tuple[str, str]]:
+    """Every device has one more message that was sent and not acked; their ids with their devices'."""
+    with psycopg.connect(play.production.database_url, autocommit=True) as connection:
+        found = connection.execute(MESSAGES).fetchall()
+        connection.execute(b"VACUUM ANALYZE push_notification_logs")
+    return [(str(message_id), device_id) for message_id, device_id in found]
+
+
+def _write(file: Path, messages: Sequence[tuple[str, str]], per_request: int) -> Path:
+    acks = [{"message_id": one, "device_id": other, "status": "delivered"} for one, other in messages]
+    if per_request == 1:
+        bodies: Sequence[object] = acks
+    else:
+        bodies = [acks[first : first + per_request] for first in range(0, len(acks), per_request)]
+    file.write_text("".join(json.dumps(body) + "\n" for body in bodies), encoding="utf-8")
+    return file
+
+
+def _load(url: str, bodies: Path) -> float:
+    """Requests a second that were answered 200."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(SCRIPT), url, "--", str(bodies)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    [requests, took_s] = _numbers(r"(\d+) requests in ([\d.]+)s", said)
+    refused = _numbers(r"Non-2xx or 3xx responses: (\d+)", said)
+    return (requests - sum(refused)) / took_s
+
+
+def _numbers(pattern: str, text: str) -> list[float]:
+    found = re.search(pattern, text)
+    return [float(number) for number in found.groups()] if found else []
+
+
+def _check(play: Play, value: float) -> None:
+    """What was answered 200 is what the database holds; bodies that came round again change nothing."""
+    delivered = play.record.number("SELECT count(*) FROM push_notification_logs WHERE status = 'delivered'")
+    if delivered < min(DEVICES, value * SECONDS * 0.95):
+        raise AssertionError(f"{value * SECONDS:.0f} acks were answered, the database has {delivered}")
+
+
+def _bare(play: Play, bodies: Path) -> float:
+    """The same server and the same requests, without a product behind them."""
+    port = free_port()
+    command = ["uvicorn", "bench.bare:answer", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    env = {"PATH": play.production.env["PATH"]}
+    server = spawn("bare", command, folder=play.folder, cwd=ROOT, env=env)
+    try:
+        server.wait_for_url(f"http://127.0.0.1:{port}/")
+        return _load(f"http://127.0.0.1:{port}/", bodies)
+    finally:
+        server.kill()
+
+
+MESSAGES = b"""
+    INSERT INTO push_notification_logs (message_id, device_id, site_id, provider, credential, status, priority,
+        created_at, sent_at, expires_at)
+    SELECT gen_random_uuid(), device_id, site_id, 'fcm', 'default', 'sent', 2, now(), now(), now() + interval '1 day'
+    FROM delivery_device WHERE device_type = 'bench' ORDER BY random()
+    RETURNING message_id, device_id
+"""

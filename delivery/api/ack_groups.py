@@ -1,0 +1,150 @@
+"""Acks of many calls in one transaction.
+
+While one group is committed the next one gathers, so a group is as large as the load makes it, and no ack waits for a
+timer. One thread with a database connection of its own does it, beside all that views are doing.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from queue import Empty, SimpleQueue
+
+from django.db import close_old_connections, connection
+
+from delivery import acks, outage
+from delivery.api import throttles
+from delivery.api.acks import RATE
+from delivery.api.callers import devices_with_keys
+from delivery.api.throttles import Call
+
+log = logging.getLogger(__name__)
+
+MOST_TOGETHER = 500
+"""Acks in one transaction; a call is never divided."""
+MOST_WAITING = 5_000
+LONGEST_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AckCall:
+    """One request, read but not believed yet."""
+
+    proven: Sequence[acks.ProvenAck]
+    """Proved by the acks themselves, or by `key` where one came with them."""
+    address: str | None
+    key: tuple[str, str] | None = None
+    """Device id and key, both as they came."""
+
+
+class Fate(Enum):
+    COMMITTED = "committed"
+    NOT_PLAIN = "not plain"
+    """Nothing was counted or written for it: the view finds out what to answer."""
+    AWAY = "away"
+    """The database cannot serve; nothing was written."""
+    TOO_MANY = "too many"
+    """Nothing was written."""
+    UNKNOWN = "unknown"
+    """It took too long, and may yet be written. A second time changes nothing."""
+
+
+def commit_group(calls: Sequence[AckCall]) -> list[Fate]:
+    """Check keys and limits, and record what passes: all of it, or nothing."""
+    close_old_connections()
+    try:
+        passed = _passed(calls)
+        acks.record([ack for call, good in zip(calls, passed, strict=True) if good for ack in call.proven])
+    except Exception as error:
+        connection.close()
+        if outage.is_outage(error):
+            log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
+            return [Fate.AWAY] * len(calls)
+        log.exception("a group of acks failed; each is tried alone", extra={"calls": len(calls)})
+        return [Fate.NOT_PLAIN] * len(calls)
+    return [Fate.COMMITTED if good else Fate.NOT_PLAIN for good in passed]
+
+
+def _passed(calls: Sequence[AckCall]) -> list[bool]:
+    good_keys = devices_with_keys({call.key for call in calls if call.key})
+    passed = [call.key is None or call.key in good_keys for call in calls]
+    counted = [
+        Call(call.address, f"device:{call.key[0]}" if call.key else None)
+        for call, good in zip(calls, passed, strict=True)
+        if good
+    ]
+    waits_s = iter(throttles.spend_each(RATE, counted))
+    return [good and next(waits_s) is None for good in passed]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    call: AckCall
+    fate: "asyncio.Future[Fate]"
+
+
+class Groups:
+    """Gathers the calls of event loops, and tells each its fate. Its thread starts with the first call."""
+
+    def __init__(self, commit: Callable[[Sequence[AckCall]], Sequence[Fate]] = commit_group) -> None:
+        self._commit = commit
+        self._gathering: SimpleQueue[_Waiting] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._waiting = 0
+
+    async def commit(self, call: AckCall) -> Fate:
+        """What became of it. For one event loop at a time."""
+        if self._waiting >= MOST_WAITING:
+            return Fate.TOO_MANY
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="acks", daemon=True)
+            self._thread.start()
+        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
+        self._waiting += 1
+        self._gathering.put(waiting)
+        try:
+            done, _ = await asyncio.wait({waiting.fate}, timeout=LONGEST_WAIT_S)
+        finally:
+            self._waiting -= 1
+        return waiting.fate.result() if done else Fate.UNKNOWN
+
+    def _run(self) -> None:
+        while True:
+            group = self._gathered()
+            try:
+                fates = self._commit([waiting.call for waiting in group])
+            except Exception:
+                log.exception("bug")
+                fates = [Fate.NOT_PLAIN] * len(group)
+            by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Fate]]] = defaultdict(list)
+            for waiting, fate in zip(group, fates, strict=True):
+                by_loop[waiting.fate.get_loop()].append((waiting, fate))
+            for loop, told in by_loop.items():
+                _tell(loop, told)
+
+    def _gathered(self) -> list[_Waiting]:
+        """At least one; whatever else came while the last group was committed."""
+        group = [self._gathering.get()]
+        count = len(group[0].call.proven)
+        while count < MOST_TOGETHER:
+            try:
+                group.append(self._gathering.get_nowait())
+            except Empty:
+                break
+            count += len(group[-1].call.proven)
+        return group
+
+
+def _tell(loop: asyncio.AbstractEventLoop, told: Iterable[tuple[_Waiting, Fate]]) -> None:
+    def settle() -> None:
+        for waiting, fate in told:
+            if not waiting.fate.done():
+                waiting.fate.set_result(fate)
+
+    try:
+        loop.call_soon_threadsafe(settle)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        log.info("acks were committed for callers who have gone")
