@@ -9,6 +9,7 @@ MESSAGES ?= 10000
 
 PYTHON = .venv/bin/python
 READY = .venv/ready
+TOGETHER = --numprocesses auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL = help
 
 $(READY): requirements.txt requirements-dev.txt
@@ -24,10 +25,11 @@ run: $(READY)  ## everything on this machine, with a demo fleet: PORT=8000 SITES
 	@HOST=$(HOST) PORT=$(PORT) SITES=$(SITES) FLEET=$(FLEET) HISTORY=$(HISTORY) exec $(PYTHON) -m homepot.embedded
 
 .PHONY: test
-test: $(READY)  ## all tests on PostgreSQL, then all that touch the database again on SQLite
+test: $(READY)  ## all tests on PostgreSQL, journeys last; then what touches the database again on SQLite
 	@status=0; \
-	TEST_DATABASE=postgres $(PYTHON) -m pytest || status=$$?; \
-	TEST_DATABASE=sqlite $(PYTHON) -m pytest || status=$$?; \
+	TEST_DATABASE=postgres $(PYTHON) -m pytest $(TOGETHER) -m 'not journey and not long' || status=$$?; \
+	TEST_DATABASE=postgres $(PYTHON) -m pytest -m journey || status=$$?; \
+	TEST_DATABASE=sqlite $(PYTHON) -m pytest $(TOGETHER) || status=$$?; \
 	exit $$status
 
 .PHONY: chaos

@@ -19,7 +19,7 @@ from delivery import (
     guard,
     hints,
     jobs,
-    results,
+    moving,
     stopping,
 )
 from delivery.models import Alert, Channel, Job, PushNotificationLog, Status, TelemetryBatch
@@ -138,7 +138,7 @@ def hedge() -> int:
                 status=Status.SENT, hedge_at__lte=now, expires_at__gt=now
             )
             rows = list(late.order_by("hedge_at")[:CHUNK])
-            results.hedge(rows, now)
+            moving.hedge(rows, now)
         return len(rows)
 
     return _in_chunks(some)
@@ -155,7 +155,7 @@ def _detour(provider: str, credential: str, now: datetime) -> int:
         if not rows or stopping.told():
             return moved
         last = rows[-1].pk
-        moved += results.move_on(rows, now)
+        moved += moving.move_on(rows, now)
 
 
 def _in_chunks(step: Callable[[], int]) -> int:

@@ -58,6 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sqlite_only: about SQLite itself; left out on PostgreSQL")
 
 
+def pytest_xdist_setupnodes() -> None:
+    """Processes that share the tests choose servers of their own, before Django reads where they are."""
+    del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On SQLite run only what touches the test database; journeys choose their databases themselves."""
     chosen = [item for item in items if _belongs(item)]

@@ -185,7 +185,7 @@ def test_an_hour_in_which_nothing_changes_is_not_counted_again(clock: Clock) -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_at_once_give_the_same_rows() -> None:
-    record.random_day(Random(3), datetime.now(UTC) - timedelta(hours=4), hours=3, messages=120)
+    record.random_day(Random(3), datetime.now(UTC) - timedelta(hours=20), hours=3, messages=120)
     start, errors = threading.Barrier(2), []
 
     def run() -> None:

@@ -7,7 +7,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.cache import caches
 
-from delivery import breaker, clocks, gate, guard, results, sweeps
+from delivery import breaker, clocks, gate, guard, moving, results, sweeps
 from delivery.in_flight import Attempt
 from delivery.models import Alert, Channel, GateSpan, ProviderState, PushNotificationLog
 from delivery.models.gate_span import THROTTLE_LASTS
@@ -262,7 +262,7 @@ def test_what_changed_since_a_detour_looked_is_left_as_it_is() -> None:
     seen_at = clocks.db_now()
     PushNotificationLog.objects.filter(pk=row.pk).update(provider="inbox", next_attempt_at=None)
 
-    results.move_on([row], seen_at)
+    moving.move_on([row], seen_at)
 
     row.refresh_from_db()
     assert (row.provider, row.next_attempt_at) == ("inbox", None)
@@ -272,7 +272,7 @@ def test_a_row_whose_holder_died_stays_one_to_claim_alone_behind_a_closed_gate()
     [row] = messages()
     PushNotificationLog.objects.filter(pk=row.pk).update(claim_alone=True)
 
-    results.move_on([row], clocks.db_now())
+    moving.move_on([row], clocks.db_now())
 
     row.refresh_from_db()
     assert row.claim_alone

@@ -15,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
-from delivery import acks, clocks, event_loop, gate, inbox, results, sending, stopping, sweeps
+from delivery import acks, clocks, event_loop, gate, inbox, next_steps, results, sending, stopping, sweeps
 from delivery.in_flight import Attempt
 from delivery.models import Alert, Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
@@ -62,7 +62,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Scripted]]:
 @pytest.fixture(autouse=True)
 def nothing_learnt(broker: Redis) -> None:
     """What a process knows of its credentials would outlive the rows of a test."""
-    results._budgets.clear()
+    next_steps._budgets.clear()
     gate._windows.clear()
     gate._seen.clear()
 
