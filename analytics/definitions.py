@@ -82,6 +82,10 @@ STATES = {
 }
 """Every message is in exactly one of these: together they are what was ordered."""
 
+JUDGED = ("late", "failed", "expired", "cancelled")
+"""Whoever is in one of these has a verdict, or is not judged yet."""
+NOT_JUDGED = Definition("Not judged", "Not delivered in time, and its verdict is still to come.")
+
 RATES = {
     "delivery_rate": DELIVERY_RATE,
     "success_rate": SUCCESS_RATE,

@@ -61,7 +61,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The other devices of the site that were online within a day before: how many, and who was there."""
+    """Of some devices those that were online within a day before: how many, and who was there."""
 
     known: int = 0
     online: int = 0
@@ -111,6 +111,9 @@ class Evidence:
     acked_others: bool = False
     """The device acked another message of the same minute."""
     others: Others = Others()
+    """The other devices of the site."""
+    fleet: Others = Others()
+    """A sample of the devices of all sites: where none of them was heard, we were not listening."""
     here: Acks = Acks()
     """The same provider at this site, on other devices that were not offline."""
     elsewhere: Acks = Acks()

@@ -8,18 +8,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Max, Min, Q
 
 from analytics.evidence import Evidence, Gate, Others, Presence, Span, Tried
 from analytics.traffic import Traffic
 from delivery import breaker, fanout
-from delivery.models import Channel, DeliveryAttempt, GateSpan, PushNotificationLog, Status, setwise
+from delivery.models import Channel, DeliveryAttempt, Device, GateSpan, PushNotificationLog, Status, setwise
 from delivery.models.channel import ChannelState
 from delivery.models.gate_span import THROTTLE_LASTS, Trouble
 from delivery.models.push_log import INBOX
 from delivery.outcomes import OutcomeKind
 
 A_DAY = timedelta(days=1)
+SAMPLE = 200
+"""So many devices stand for the fleet."""
 CLIMB = timedelta(seconds=breaker.CLIMB_S)
 """So long a gate that opened again lets little through."""
 
@@ -37,6 +39,7 @@ def gather(rows: Sequence[PushNotificationLog], judged_at: datetime) -> list[Evi
     gone = _gone({row.device_id for row in unconfirmed if row.provider == INBOX})
     seen = _seen(unconfirmed)
     traffic = Traffic([row for row in unconfirmed if row.sent_at is not None and row.taken_by != INBOX])
+    fleet = _Fleet(judged_at)
     configured = fanout.configured()
     found = []
     for row in rows:
@@ -62,6 +65,7 @@ def gather(rows: Sequence[PushNotificationLog], judged_at: datetime) -> list[Evi
                 seen=spans.get(row.device_id),
                 acked_others=traffic.acked_others(row),
                 others=_others(row, spans, present),
+                fleet=fleet.around(row) if present.get(row.device_id) is Presence.OFFLINE else Others(),
                 here=traffic.here(row, {d for d, was in present.items() if was is not Presence.ONLINE}),
                 elsewhere=traffic.elsewhere(row),
             )
@@ -172,14 +176,46 @@ def _last_spans(column: str, places: Sequence[Place]) -> list[tuple[str, datetim
     return [(name, end_at, device_id, since, last) for name, end_at, device_id, since, last in found]
 
 
+class _Fleet:
+    """A few hundred devices of all sites, the same for a batch: whether anybody was heard."""
+
+    def __init__(self, judged_at: datetime) -> None:
+        self._judged_at = judged_at
+        self._sample: list[str] = []
+        self._seen: dict[datetime, dict[str, Span]] = {}
+
+    def around(self, row: PushNotificationLog) -> Others:
+        """Who of them was there in the time of this message."""
+        if row.expires_at not in self._seen:
+            self._sample = self._sample or _some_devices()
+            spans = _last_spans("device_id", [(device_id, row.expires_at) for device_id in self._sample])
+            self._seen[row.expires_at] = {each: Span(since, last) for _, _, each, since, last in spans}
+        spans_then = self._seen[row.expires_at]
+        present = {device_id: _presence(row, span, self._judged_at) for device_id, span in spans_then.items()}
+        return _known(row, spans_then, present)
+
+
+def _some_devices() -> list[str]:
+    """Spread over the whole table by their row ids, without reading it."""
+    ends = Device.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    if ends["first"] is None:
+        return []
+    step = max(1, (ends["last"] - ends["first"]) // SAMPLE)
+    chosen = range(ends["first"], ends["last"] + 1, step)
+    return list(Device.objects.filter(pk__in=chosen).values_list("device_id", flat=True))
+
+
 def _presence(row: PushNotificationLog, span: Span, judged_at: datetime) -> Presence:
     return span.presence(row.sent_at or row.created_at, row.expires_at, judged_at)
 
 
 def _others(row: PushNotificationLog, spans: Spans, present: Mapping[str, Presence]) -> Others:
-    """The site's other devices; one that was not heard for a day says nothing about the site."""
-    if not row.site_id:
-        return Others()
+    """The site's other devices."""
+    return _known(row, spans, present) if row.site_id else Others()
+
+
+def _known(row: PushNotificationLog, spans: Spans, present: Mapping[str, Presence]) -> Others:
+    """One that was not heard for a day says nothing about the others."""
     recently = (row.sent_at or row.created_at) - A_DAY
     known = [present[d] for d, span in spans.items() if d != row.device_id and span.last_seen >= recently]
     return Others(len(known), known.count(Presence.ONLINE), known.count(Presence.NOT_YET_KNOWN))

@@ -39,7 +39,7 @@ class Numbers:
     """Instead of `times["latency"]`, where they were not merged: for percentiles."""
 
     def __getitem__(self, name: str) -> int:
-        """A field of the rollups, or `open`, `arrived`, `missed`, `refused`."""
+        """A field of the rollups, or `open`, `arrived`, `missed`, `refused`, `not_judged`."""
         match name:
             case "open":
                 return self["ordered"] - sum(self[state] for state in definitions.STATES if state != "open")
@@ -49,6 +49,9 @@ class Numbers:
                 return self["failed"] + self["expired"]
             case "refused":
                 return self["attempted"] - self["accepted"]
+            case "not_judged":
+                not_in_time = sum(self[state] for state in definitions.JUDGED)
+                return not_in_time - sum(self.verdicts.values())
             case _:
                 return self.counts[name]
 

@@ -10,9 +10,10 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from analytics import rollups, verdicts
 from analytics.gathering import gather
@@ -33,47 +34,44 @@ LOG = "push_notification_logs"
 
 
 def judge_ripe() -> int:
-    """Judge what is ripe, the oldest first; how many verdicts it wrote or changed."""
+    """Judge what is ripe, the longest waiting first; how many verdicts changed."""
     ends_at = time.monotonic() + BUDGET_S
     now = clocks.db_now()
-    written = last = 0
-    while rows := _ripe(now, behind=last):
-        last = rows[-1].pk
-        written += _judge(rows, now)
-        if _enough(ends_at):
-            return written
-    last = 0
-    while rows := _to_judge_again(now, behind=last):
-        last = rows[-1].pk
-        written += _judge(rows, now)
-        if _enough(ends_at):
-            return written
-    return written
+    return sum(_judge_all(which, now, ends_at) for which in (_ripe(now), _due_again(now)))
 
 
-def _enough(ends_at: float) -> bool:
-    return time.monotonic() > ends_at or stopping.told()
+def _judge_all(which: QuerySet[PushNotificationLog], now: datetime, ends_at: float) -> int:
+    """Batch by batch: what is judged is not among them any more. What somebody else holds is left to the next run."""
+    changed = 0
+    while rows := list(which[:BATCH]):
+        judged = _judge(rows, now)
+        changed += judged.changed
+        if judged.written < len(rows) or time.monotonic() > ends_at or stopping.told():
+            break
+    return changed
 
 
-def _ripe(now: datetime, behind: int) -> list[PushNotificationLog]:
+def _ripe(now: datetime) -> QuerySet[PushNotificationLog]:
     over = ~Q(status=Status.EXPIRED) | Q(expires_at__lte=now - LOOKS[0])
-    unjudged = PushNotificationLog.objects.filter(UNJUDGED, over, pk__gt=behind)
-    return list(unjudged.order_by("pk")[:BATCH])
+    return PushNotificationLog.objects.filter(UNJUDGED, over).order_by("pk")
 
 
-def _to_judge_again(now: datetime, behind: int) -> list[PushNotificationLog]:
-    due = PushNotificationLog.objects.filter(judge_at__lte=now, pk__gt=behind)
-    return list(due.order_by("pk")[:BATCH])
+def _due_again(now: datetime) -> QuerySet[PushNotificationLog]:
+    return PushNotificationLog.objects.filter(judge_at__lte=now).order_by("judge_at")
 
 
-def _judge(rows: Sequence[PushNotificationLog], now: datetime) -> int:
+class Judged(NamedTuple):
+    written: int
+    changed: int
+
+
+def _judge(rows: Sequence[PushNotificationLog], now: datetime) -> Judged:
     judged = [(row, verdicts.judge(found)) for row, found in zip(rows, gather(rows, now), strict=True)]
-    changed = [(row, said) for row, said in judged if row.verdict != said.verdict]
+    changed = [row for row, said in judged if row.verdict != said.verdict]
     with transaction.atomic():
         if changed:
-            rollups.mark(row.created_at for row, _ in changed)
-        _write(judged, now)
-    return len(changed)
+            rollups.mark(row.created_at for row in changed)
+        return Judged(_write(judged, now), len(changed))
 
 
 def _next_look(row: PushNotificationLog, now: datetime) -> datetime | None:

@@ -20,6 +20,8 @@ HELD_BACK = 0.1
 """A gate that was shut for this share of a message's life held it back."""
 MIN_OTHERS = 2
 """So many other devices must be silent, or without their messages, to speak of a site."""
+MIN_FLEET = 20
+"""So many devices of the fleet that are all silent mean that we could not hear them."""
 MIN_ELSEWHERE = 5
 """So many messages at other sites, to speak of a provider."""
 NOWHERE = 0.1
@@ -190,7 +192,8 @@ def _not_fetched(found: Evidence) -> tuple[Verdict, str]:
 
 # --- A provider had it, the device did not confirm -------------------------------------------------------------------
 def _accepted(found: Evidence, sent_at: datetime) -> tuple[Verdict, str]:
-    took = f"{_name(found.provider)} took it at {_at(sent_at)}"
+    noted = f" and noted: {found.accepted_code}" if found.accepted_code else ""
+    took = f"{_name(found.provider)} took it at {_at(sent_at)}{noted}"
     if found.provider == INBOX:
         return Verdict.DENIED_ON_DEVICE, f"The device fetched it at {_at(sent_at)} and never confirmed it."
     match found.presence:
@@ -199,7 +202,7 @@ def _accepted(found: Evidence, sent_at: datetime) -> tuple[Verdict, str]:
         case Presence.NOT_YET_KNOWN:
             return Verdict.UNKNOWN, f"{took}; {_too_soon(found)}"
         case Presence.NEVER_HEARD if _word(found.accepted_code) in (*AWAY, NOBODY_LISTENS):
-            return Verdict.DEVICE_OFFLINE, f"{took} and noted: {found.accepted_code}."
+            return Verdict.DEVICE_OFFLINE, f"{took}: the device was not connected to it."
         case Presence.NEVER_HEARD:
             return Verdict.UNKNOWN, f"{took}; the device sends no heartbeats, so where it was is not known."
         case Presence.ONLINE:
@@ -211,6 +214,9 @@ def _accepted(found: Evidence, sent_at: datetime) -> tuple[Verdict, str]:
 def _offline(found: Evidence, took: str = "It waited") -> tuple[Verdict, str]:
     """The device was not there: alone, or with all of its site."""
     others, silent = found.others, f"{took}, but {_last_heard(found)}"
+    if found.fleet.known >= MIN_FLEET and not found.fleet.online:
+        text = f"{silent}; so was none of {found.fleet.known} devices of all sites: our server heard nobody then."
+        return Verdict.UNKNOWN, text
     if others.online:
         heard = f"{others.online} of {others.known} other devices of the site were heard"
         return Verdict.DEVICE_OFFLINE, f"{silent}; {heard}."

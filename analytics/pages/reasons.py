@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analytics import health
+from analytics import definitions, health
 from analytics.definitions import share
 from analytics.health import Numbers
 from analytics.pages import links
@@ -67,7 +67,7 @@ def counts(asked: Asked, whole: int) -> Mapping[str, int]:
 
 
 def not_in_time(total: Numbers) -> int:
-    return total["failed"] + total["expired"] + total["cancelled"] + total["late"]
+    return sum(total[state] for state in definitions.JUDGED)
 
 
 def lines(asked: Asked) -> Iterator[list[Any]]:

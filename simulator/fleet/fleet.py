@@ -3,26 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
 from typing import Any
 from zlib import crc32
 
 from simulator.fleet import counts
 from simulator.fleet.device import INBOX, MQTT, PUSH_SERVICES, Device, read_done, read_message
-from simulator.fleet.habits import HABITS, Habits
 from simulator.fleet.ledger import FETCHED, PUSHED, Ledger
 from simulator.fleet.life import Life
-from simulator.fleet.listening import Broker, Connection, forgive_closed_sockets
-from simulator.fleet.network import Network
+from simulator.fleet.listening import Connection, forgive_closed_sockets
+from simulator.fleet.options import Options
 from simulator.fleet.orders import Orders
 from simulator.fleet.plan import Place
 from simulator.fleet.progress import Progress
 from simulator.fleet.push_services import Addresses, PushStream
 from simulator.fleet.registration import Registration
-from simulator.fleet.roster import Roster
 from simulator.fleet.server import Server
 from simulator.fleet.spool import KEEP_S, Spool
 from simulator.fleet.troubles import Troubles
@@ -35,42 +31,6 @@ REPORT_S = 5.0
 LOOK_S = 0.25
 SELDOM = 8
 STOP_S = 1.0
-CALM = HABITS["calm"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Everything that a fleet is told."""
-
-    server_url: str
-    broker: Broker | None
-    """None: MQTT devices only beat."""
-    push_services: Path
-    """The folder in which the emulated push services say how they are reached."""
-    places: Sequence[Place]
-    network: Network
-    roster: Roster
-    bootstrap_key: str
-    check_known: bool
-    """Whether a device of an earlier run first asks if the server still knows it."""
-    api_key: str
-    jobs_every_s: float
-    """0: no jobs."""
-    heartbeat_s: float
-    """The mean; each device's own pace is between half and one and a half of it. 0: no heartbeats."""
-    poll_s: float
-    """Between two looks of an inbox device into its inbox; those of the push services look SELDOM times as rarely."""
-    mqtt_connections: int
-    """0: one for each device. Else these open when every device is enrolled."""
-    ack_batch: int
-    """1: each ack is a request of its own."""
-    count_file: Path
-    ledger_file: Path | None
-    """Where each message is noted, one by one; None: nowhere."""
-    seed: int | None = None
-    habits: Habits = CALM
-    trouble_file: Path | None = None
-    """What goes wrong at the devices' end (troubles.py); with `mqtt_connections` all listen to MQTT undisturbed."""
 
 
 async def run(options: Options, stop: asyncio.Event) -> None:

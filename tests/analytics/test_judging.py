@@ -101,6 +101,18 @@ def test_a_site_of_which_nobody_is_heard_has_no_uplink(site: Site) -> None:
     assert {verdict_of(push) for push in pushes} == {Verdict.UPLINK_DOWN}
 
 
+def test_where_nobody_at_all_was_heard_it_was_us(site: Site) -> None:
+    devices = [record.device(Site.objects.get_or_create(site_id=f"site-{n % 5}")[0]) for n in range(30)]
+    for device in devices:
+        heard(device, NOON - MINUTE)
+    push = expired(devices[0])
+
+    judging.judge_ripe()
+
+    assert verdict_of(push) == Verdict.UNKNOWN
+    assert "our server heard nobody then" in push.evidence
+
+
 def test_a_provider_that_fails_at_one_site_only_is_blocked_there(site: Site) -> None:
     pushes = []
     for _ in range(4):

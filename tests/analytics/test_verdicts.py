@@ -143,6 +143,11 @@ CASES = {
     ),
     "this device only": (sent(here=Acks(9, 8), elsewhere=GOOD), Verdict.DENIED_ON_DEVICE, "8 of 9"),
     "this device only, and nobody elsewhere to compare": (sent(here=Acks(9, 8)), Verdict.DENIED_ON_DEVICE, "8 of 9"),
+    "it was online, and not connected to its provider": (
+        sent(provider="wns", accepted_code="disconnected", here=Acks(9, 8), elsewhere=GOOD),
+        Verdict.DENIED_ON_DEVICE,
+        "and noted: disconnected, and the device was online",
+    ),
     "the device said so": (
         sent(status="failed", code="notifications_denied", acked_at=END),
         Verdict.DENIED_ON_DEVICE,
@@ -185,6 +190,11 @@ CASES = {
         sent(seen=SILENT, others=Others(6, 0, 4)),
         Verdict.UNKNOWN,
         "not known yet",
+    ),
+    "we heard nobody at all": (
+        sent(seen=SILENT, others=Others(7), fleet=Others(200)),
+        Verdict.UNKNOWN,
+        "our server heard nobody",
     ),
     "nobody to compare with": (sent(), Verdict.UNKNOWN, "too few other devices"),
     "the site gets nothing, and elsewhere nobody is asked": (

@@ -1,14 +1,11 @@
 """Known causes: what is done, to whom, and what the product should call it."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.rig import say
 from tests.scenarios.stage import Stage, StageError, Till
 
-WAS_ON_ITS_WAY_S = 5
-"""Heartbeats that a busy server had already taken when the line was cut."""
 SLOW_TTL_S = 12
 SLOW = {"median_ms": 12_000, "sigma": 0.6}
 """Half of what is sent there comes after SLOW_TTL_S."""
@@ -38,7 +35,7 @@ def uplink(stage: Stage) -> Act:
     """Two sites lose their line, and it stays down."""
     cut, healthy = stage.at(1, 2), stage.at(3)
     stage.trouble(cut=["site-001", "site-002"])
-    time.sleep(WAS_ON_ITS_WAY_S)
+    stage.wait_until_silent(1, 2)
     return Act(stage.order([*cut, *healthy], 3), cut)
 
 
@@ -54,9 +51,9 @@ def blocked(stage: Stage) -> Act:
 
 
 def denied(stage: Stage) -> Act:
-    """A fifth of the tills of two sites has notifications off: half of them say so, the others say nothing."""
-    tills = stage.at(5, 6)
-    hurt = tills[::5]
+    """A third of the tills at two sites has notifications off: half of them say so, half say nothing."""
+    tills = [*stage.at(5)[:60], *stage.at(6)[:60]]
+    hurt = tills[::3]
     codes = {till.device_id: "notifications_denied" if number % 2 else "" for number, till in enumerate(hurt)}
     stage.trouble(denied=codes)
     job_ids = stage.order(tills, 13)

@@ -17,10 +17,10 @@ from tests.scenarios.confusion import NONE, Judged
 SITES = 8
 DEVICES = 800
 CHANNELS = "fcm:0.3,apns:0.2,wns:0.15,web_push:0.2,mqtt:0.15"
-HEARTBEAT_S = 20
+HEARTBEAT_S = 40
 NO_POLLS_S = 100_000
 """What a push does not bring is not fetched: the cause alone decides."""
-TTL_S = 25
+TTL_S = 30
 CONTENT = {"title": "New prices", "body": "Valid from today", "data": {"action": "load_prices"}}
 PATIENCE_S = 60.0
 END_S = 90.0
@@ -74,6 +74,13 @@ class Stage:
         self._troubles |= changes
         write_troubles(self._trouble_file, self._troubles)
         self.rig.fleet.process.wait_for_line(f"troubles in force: {self._trouble_file.stat().st_mtime_ns}", PATIENCE_S)
+
+    def wait_until_silent(self, *numbers: int) -> None:
+        """What a busy server had already taken of these sites' heartbeats is written down."""
+        heard = """SELECT count(*) FROM delivery_device
+                   WHERE site_id = ANY(%s) AND last_heartbeat_at > now() - interval '5 seconds'"""
+        sites = [f"site-{number:03d}" for number in numbers]
+        self._wait(lambda: not self.rig.record.number(heard, sites), "silence", PATIENCE_S)
 
     def order(self, tills: Sequence[Till], times: int, *, ttl_s: int = TTL_S) -> list[str]:
         """So many jobs, each one message for each of these; their ids."""
