@@ -19,11 +19,11 @@ from simulator.services.wns import EmulatedWns
 
 NAMES = (EmulatedFcm.name, EmulatedApns.name, EmulatedWns.name, EmulatedWebPush.name)
 ADDRESSES_FILE = "addresses.json"
-ANY_PORTS = (0,) * 6
+ANY_PORTS = (0,) * 7
 
 
 class PushServices:
-    """`ports` in the order fcm, apns, wns, web_push, control, devices; 0 takes a free one.
+    """`ports` in the order fcm, apns, wns, web_push, control, devices, browsers; 0 takes a free one.
 
     `home` keeps the CA and the credentials, so that the same fleet and the same sender work after a restart.
     """
@@ -39,7 +39,7 @@ class PushServices:
         }
         self.control = ControlPort(self.services, self.describe, port=ports[4])
         self.devices = DevicesPort(self.services, port=ports[5])
-        self.browsers = BrowsersPort(self.web_push)
+        self.browsers = BrowsersPort(self.web_push, port=ports[6])
 
     def describe(self) -> dict[str, Any]:
         """How a sender, a fleet and a person reach it all."""
