@@ -49,7 +49,7 @@ class State:
     """Whether that way is open now."""
     disk_full: bool = False
     problem: str = ""
-    """What somebody has to put right, in words."""
+    """What is in the way, and who can put it right, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +321,7 @@ class Agent:
             way=self._ways.way if self._ways else "inbox",
             woken=self._ways is not None and self._ways.wakes,
             disk_full=self._store.disk_full,
-            problem=self._enrolment.problem or (self._link.problem if self._link else ""),
+            problem=self._problem(),
         )
         changed, self._state = state != self._state, state
         if changed and state.disk_full:
@@ -332,6 +332,11 @@ class Agent:
                 self._hooks.on_state(state)
             except Exception:
                 log.exception("on_state failed")
+
+    def _problem(self) -> str:
+        """The first of what is wrong: without the one the other does not matter."""
+        by_mqtt = self._link is not None and self._ways is not None and self._ways.way == "mqtt"
+        return self._enrolment.problem or self._server.problem or (self._link.problem if by_mqtt and self._link else "")
 
     def _write_status(self, state: State) -> None:
         """For `homepot-agent status`; without it nothing is missing."""
