@@ -8,14 +8,15 @@ memory.py     what the device has, owes and is doing, changed by events (pure)
 journal.py    those events on disk; store.py both together
 enrolment.py  how the device gets its key
 ways.py       push service, MQTT, or the inbox alone; link.py the MQTT connection
-courier.py    acks on their way; inbox.py, commands.py, telemetry.py what their names say
+courier.py    acks on their way; inbox.py, commands.py, telemetry.py, heartbeat.py what their names say
 agent.py      all of it on threads
 """
 
-from homepot_agent.agent import Agent, Hooks, Options, State
+from homepot_agent.agent import Agent
 from homepot_agent.commands import Report
 from homepot_agent.enrolment import Introduction, WrongFolder
 from homepot_agent.link import Broker
+from homepot_agent.options import Hooks, Options, State
 from homepot_agent.private_files import InUse
 from homepot_agent.ways import TokenSource
 from homepot_agent.wire import Address, Command, Message

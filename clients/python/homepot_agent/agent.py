@@ -3,81 +3,33 @@
 import json
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from homepot_agent import wire
 from homepot_agent.backoff import Backoff
 from homepot_agent.clock import ServerClock
-from homepot_agent.commands import Commands, OnCommand, Report
+from homepot_agent.commands import Commands
 from homepot_agent.courier import Courier
-from homepot_agent.enrolment import Enrolment, Introduction
+from homepot_agent.enrolment import Enrolment
+from homepot_agent.heartbeat import Heartbeat
 from homepot_agent.inbox import Inbox
 from homepot_agent.journal import Journal
-from homepot_agent.link import Broker, Link
+from homepot_agent.link import Link
 from homepot_agent.loops import NOTHING_TO_DO_S, Loop
+from homepot_agent.options import Hooks, Options, State
 from homepot_agent.private_files import FolderLock, private_folder, write_private
 from homepot_agent.server import Answer, Server
 from homepot_agent.store import Arrival, Store
 from homepot_agent.telemetry import Kind, Telemetry
-from homepot_agent.ways import TokenSource, Ways
-from homepot_agent.wire import Ack, AckStatus, Command, Message
+from homepot_agent.ways import Ways
+from homepot_agent.wire import Ack, AckStatus, Message
 
 log = logging.getLogger(__name__)
 
 STOP_S = 5.0
-CLOCK_WORTH_KEEPING_S = 2.0
 STATUS = "status.json"
-
-
-def refuse(command: Command) -> Report:
-    return Report("failed", {"error": f"{command.command_type} is not done here: the program has no on_command"})
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How the agent is doing; `on_state` is called with each change."""
-
-    device_id: str = ""
-    """Empty until the device has its key."""
-    online: bool = False
-    way: str = "inbox"
-    """How messages come: `fcm`, `apns`, `wns`, `mqtt`; `inbox`: it looks by itself."""
-    woken: bool = False
-    """Whether that way is open now."""
-    disk_full: bool = False
-    problem: str = ""
-    """What somebody has to put right, in words."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    server: str
-    said: Introduction
-    folder: Path
-    broker: Broker | None = None
-    ca_file: str = ""
-    sources: Sequence[TokenSource] = ()
-    heartbeat_s: float = 20.0
-    """Above 15: what comes sooner the server does not write down."""
-    poll_s: float = 15.0
-    """Between two looks into the inbox and for commands, where nothing wakes the device."""
-    glance_s: float = 120.0
-    """The same, where something does."""
-    missed_after_s: float = 60.0
-    """A message that waits in the inbox for so long was not brought by its push service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the host program does. `on_push` and `on_state` come from one thread, `on_command` from another."""
-
-    on_push: Callable[[Message, bool], None]
-    """A new message; and whether it may have come before, because the agent was killed in the middle of this call."""
-    on_command: OnCommand = refuse
-    on_state: Callable[[State], None] = field(default=lambda _state: None)
 
 
 class Agent:
@@ -177,10 +129,9 @@ class Agent:
         self._enrolment = Enrolment(self._server, self._folder, options.said, self._let_in)
         self._link: Link | None = None
         self._ways: Ways | None = None
-        self._beat_backoff = Backoff(cap_s=10.0)
-        self._last_heard = ""
         courier = Courier(self._server, self._store, self._publish)
         inbox = Inbox(self._server, self._fetched, self._pause_s)
+        heartbeat = Heartbeat(self._server, self._store, self._clock, options, self._beaten)
         commands = Commands(self._server, self._store, self._clock, self._hooks.on_command, self._pause_s)
         self._enrolling = Loop("enrolment", self._enrolment.step, self._enrolment.backoff)
         self._hosting = Loop("host", self._host)
@@ -188,7 +139,7 @@ class Agent:
         self._fetching = Loop("inbox", inbox.step, inbox.backoff)
         self._obeying = Loop("commands", commands.step, commands.backoff)
         self._measuring = Loop("telemetry", self._telemetry.step, self._telemetry.backoff)
-        self._beating = Loop("heartbeat", self._beat, self._beat_backoff)
+        self._beating = Loop("heartbeat", heartbeat.step, heartbeat.backoff)
         self._choosing = Loop("ways", self._choose, Backoff())
         self._loops = [self._enrolling, self._hosting]
 
@@ -250,34 +201,11 @@ class Agent:
 
     # Being there
 
-    def _beat(self) -> float:
-        self._store.catch_up()
-        self._acking.wake()
-        identity = self._enrolment.identity
-        assert identity is not None, "beats once it has its key"
-        asked_at = self._clock.steady_s()
-        said = wire.heartbeat(identity.device_id, identity.site_id, self._clock.now_s())
-        answer = self._server.call("POST", "/agent/heartbeat", said)
-        if answer.later:
-            return self._beat_backoff.failed(answer.retry_after_s)
-        self._beat_backoff.reset()
-        if answer.ok:
-            self._heard(answer, asked_at)
-        elif answer.status in (401, 403):
+    def _beaten(self, answer: Answer) -> None:
+        if answer.status in (401, 403):
             self._enrolling.wake()  # it finds out what is wrong, and says so
-        self._hosting.wake()
-        return self._options.heartbeat_s * random.uniform(0.9, 1.1)
-
-    def _heard(self, answer: Answer, asked_at: float) -> None:
-        """The heartbeat that the server wrote down is the server's time of this moment."""
-        data = answer.data.get("data") if isinstance(answer.data, dict) else None
-        heard = data.get("last_heartbeat_at") if isinstance(data, dict) else None
-        time_s = wire.read_time_s(heard)
-        if time_s is not None and heard != self._last_heard:
-            self._last_heard = str(heard)
-            self._clock.server_said(time_s, asked_at, self._clock.steady_s())
-        if abs(self._clock.behind_s - self._store.behind_s) > CLOCK_WORTH_KEEPING_S:
-            self._store.remember_behind(self._clock.behind_s)
+        for loop in (self._acking, self._hosting):  # what a full disk held back, and whether it still does
+            loop.wake()
 
     def _reached(self, reached: bool) -> None:
         """The network is back, or gone. What waited for it goes on at once."""
@@ -321,7 +249,7 @@ class Agent:
             way=self._ways.way if self._ways else "inbox",
             woken=self._ways is not None and self._ways.wakes,
             disk_full=self._store.disk_full,
-            problem=self._enrolment.problem or (self._link.problem if self._link else ""),
+            problem=self._problem(),
         )
         changed, self._state = state != self._state, state
         if changed and state.disk_full:
@@ -332,6 +260,11 @@ class Agent:
                 self._hooks.on_state(state)
             except Exception:
                 log.exception("on_state failed")
+
+    def _problem(self) -> str:
+        """The first of what is wrong: without the one the other does not matter."""
+        by_mqtt = self._link is not None and self._ways is not None and self._ways.way == "mqtt"
+        return self._enrolment.problem or self._server.problem or (self._link.problem if by_mqtt and self._link else "")
 
     def _write_status(self, state: State) -> None:
         """For `homepot-agent status`; without it nothing is missing."""

@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from homepot_agent import system
-from homepot_agent.agent import STATUS, Agent, Hooks, Options, State
+from homepot_agent.agent import STATUS, Agent
 from homepot_agent.commands import Report
 from homepot_agent.enrolment import Identity, Introduction, WrongFolder, keep_identity, read_identity
 from homepot_agent.link import Broker
+from homepot_agent.options import Hooks, Options, State
 from homepot_agent.private_files import FolderLock, InUse, private_folder
 from homepot_agent.server import unsafe
 from homepot_agent.wire import Command, Message

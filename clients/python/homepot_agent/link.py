@@ -103,6 +103,7 @@ class Link:
         client.reconnect_delay_set(min_delay=1, max_delay=random.randint(20, 40))
         client.max_queued_messages_set(1_000)
         client.on_connect = self._connected
+        client.on_connect_fail = self._not_connected
         client.on_subscribe = self._subscribed
         client.on_disconnect = self._disconnected
         client.on_message = self._message
@@ -117,6 +118,11 @@ class Link:
         own = self._device_id
         topics = (wire.notifications_topic(own), wire.commands_topic(own), wire.done_topic(own))
         client.subscribe([(topic, 1) for topic in topics])  # again each time: a broker may forget
+
+    def _not_connected(self, _client: Client, _data: Any) -> None:
+        broker = self._broker
+        tls = ", or its certificate is not trusted" if broker.tls else ""
+        self._complain(f"the MQTT broker does not answer at {broker.host}:{broker.port}{tls}")
 
     def _subscribed(
         self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _more: Properties | None

@@ -61,6 +61,8 @@ class Server:
         self.url = url.rstrip("/")
         self.key: Key | None = None
         self.reachable = False
+        self.problem = ""
+        """Why no answer came, in words; empty where the last call was answered."""
         self._clock = clock
         self._on_change = on_change
         self._lock = threading.Lock()
@@ -97,7 +99,7 @@ class Server:
             response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             log.debug("%s %s: %s", method, path, error)
-            self._reached(False)
+            self._reached(False, _why(error))
             return Answer(0)
         self._clock.date_header(response.headers.get("Date", ""), asked_at, self._clock.steady_s())
         answer = Answer(response.status, _parsed(raw), _seconds(response.headers.get("Retry-After", "")))
@@ -107,9 +109,12 @@ class Server:
     def close(self) -> None:
         self._pool.clear()
 
-    def _reached(self, reached: bool) -> None:
+    def _reached(self, reached: bool, problem: str = "") -> None:
         with self._lock:
-            changed, self.reachable = self.reachable != reached, reached
+            changed = self.reachable != reached or self.problem != problem
+            self.reachable, self.problem = reached, problem
+        if changed and problem:
+            log.warning("no answer from %s: %s", self.url, problem)
         if changed:
             self._on_change(reached)
 
@@ -126,6 +131,21 @@ def unsafe(url: str) -> str:
     return (
         f"{url} would carry the device's key readable for anybody on the way: use https, or allow it with --allow-http"
     )
+
+
+def _why(error: Exception) -> str:
+    """What kept an answer away, as people have to know it."""
+    match error:
+        case urllib3.exceptions.SSLError():
+            return "its certificate is not trusted; --ca-file names the authority that signed it"
+        case urllib3.exceptions.NameResolutionError():
+            return "its name is not known; check --server"
+        case urllib3.exceptions.NewConnectionError():
+            return "nobody answers there"
+        case urllib3.exceptions.TimeoutError():
+            return "it takes too long"
+        case _:
+            return "the connection broke"
 
 
 def _parsed(raw: bytes) -> Any:

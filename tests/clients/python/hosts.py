@@ -12,6 +12,7 @@ from tests.clients.python.world import SITE, World
 from tests.journey.api import wait_until
 from tests.processes import ROOT, Process, spawn
 
+FAILS = "a title that the program fails on"
 AGENT_PATH = str(ROOT / "clients" / "python")
 
 
@@ -81,6 +82,8 @@ class Host:
 
     def _on_push(self, message: Message, _repeated: bool) -> None:
         self.pushes.append((message, time.time()))
+        if message.title == FAILS:
+            raise RuntimeError("this program cannot show that")
 
     def _on_command(self, command: Command) -> Report:
         self.commands.append(command)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from simulator.services import EmulatedFcm, running
 from tests.clients.python.hosts import AGENT_PATH, AgentProcess, Host
 from tests.clients.python.world import SITE, World
 from tests.journey.api import wait_until
+from tests.processes import free_port
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(120)]
 
@@ -63,6 +65,35 @@ def test_says_how_a_broker_is_written(tmp_path: Path) -> None:
     assert (done.returncode, "mqtt://user:password@host:1883" in done.stderr) == (2, True)
 
 
+def test_says_why_no_answer_comes(tmp_path: Path) -> None:
+    options = ("--server", f"http://127.0.0.1:{free_port()}", "--site", SITE, "--state", str(tmp_path / "till"))
+
+    assert "nobody answers there" in first_word(*options, key="k")
+
+
+def test_says_that_a_certificate_is_not_trusted(tmp_path: Path) -> None:
+    with running(EmulatedFcm()) as somebody:  # who speaks TLS with a certificate of their own
+        options = ("--server", somebody.url, "--site", SITE, "--state", str(tmp_path / "till"))
+
+        assert "--ca-file" in first_word(*options, key="k")
+
+
+def first_word(*options: str, key: str) -> str:
+    """The first line on stderr of an agent that is to run; then it is ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "homepot_agent", "run", *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={"PYTHONPATH": AGENT_PATH, "HOMEPOT_BOOTSTRAP_KEY": key},
+    )
+    with process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.terminate()
+    return said
+
+
 def test_says_that_nobody_lives_in_a_folder(tmp_path: Path) -> None:
     done = agent("status", "--state", tmp_path)
 
@@ -101,20 +132,9 @@ def test_says_what_to_do_where_the_server_gives_no_key(
     api = world.api.provision(SITE, world.bootstrap_key, "Taken name") if name and not _taken(world) else None
     if api is not None:
         api.pending()  # its key is used now
-    options = ("--server", world.production.url, "--site", site, "--state", tmp_path / "till", "--name", name)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "homepot_agent", "run", *map(str, options)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={"PYTHONPATH": AGENT_PATH, "HOMEPOT_BOOTSTRAP_KEY": key or world.bootstrap_key},
-    )
-    with process:
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        process.terminate()
+    options = ("--server", world.production.url, "--site", site, "--state", str(tmp_path / "till"), "--name", name)
 
-    assert advice in said
+    assert advice in first_word(*options, key=key or world.bootstrap_key)
 
 
 def _taken(world: World) -> bool:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.python.hosts import Host
+from tests.clients.python.hosts import FAILS, Host
 from tests.clients.python.network import Network
 from tests.clients.python.world import World
 from tests.journey.api import wait_until
+from tests.processes import free_port
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(180)]
 
@@ -60,6 +61,28 @@ def test_a_device_without_a_broker_finds_its_messages_in_the_inbox(world: World,
         [row] = world.wait_until_delivered(host.device_id, 1)
 
     assert (row["provider"], host.titles) == ("inbox", ["fetch me"])
+
+
+def test_a_program_that_fails_on_one_message_gets_the_next_one(world: World, tmp_path: Path) -> None:
+    with Host(world, tmp_path / "till") as host:
+        host.wait_until_woken("mqtt")
+        world.push(host.device_id, FAILS)
+        world.push(host.device_id, "the next one")
+        host.wait_until_pushed(2)
+        world.wait_until_delivered(host.device_id, 2)
+
+    assert sorted(host.titles) == sorted([FAILS, "the next one"])
+
+
+def test_the_broker_that_does_not_answer_is_named(world: World, tmp_path: Path) -> None:
+    port = free_port()
+
+    with Host(world, tmp_path / "till", mqtt=f"mqtt://127.0.0.1:{port}") as host:
+        wait_until(lambda: f"127.0.0.1:{port}" in host.agent.state.problem, "word of it", 10)
+        world.push(host.device_id, "by the inbox meanwhile")
+        host.wait_until_pushed(1)
+
+    assert host.titles == ["by the inbox meanwhile"]
 
 
 def test_a_second_run_is_the_same_device_and_repeats_nothing(world: World, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from homepot_agent.journal import SMALLEST_REWRITE_BYTES, Journal
-from homepot_agent.store import MOST_UNHANDLED, Arrival, Store
+from homepot_agent.store import Arrival, Store
 from homepot_agent.wire import Ack, Command, Message
 from tests.journey.small_disk import NoSmallDisk, small_disk
 
@@ -86,13 +86,14 @@ def test_what_the_host_program_is_done_with_is_not_repeated(tmp_path: Path) -> N
     assert [ack.message_id for ack in second.owed(10)] == ["m-2"]
 
 
-def test_a_host_program_that_is_far_behind_gets_no_more(tmp_path: Path) -> None:
+def test_a_host_program_that_is_far_behind_gets_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homepot_agent.store.MOST_UNHANDLED", 20)
     store = a_store(tmp_path)
 
-    arrivals = [store.receive(a_message(number), 1.0) for number in range(MOST_UNHANDLED + 1)]
+    arrivals = [store.receive(a_message(number), 1.0) for number in range(21)]
 
-    assert arrivals[-2:] == [Arrival.NEW, Arrival.LATER]
-    assert len(store.owed(MOST_UNHANDLED + 1)) == MOST_UNHANDLED
+    assert arrivals == [*[Arrival.NEW] * 20, Arrival.LATER]
+    assert len(store.owed(100)) == 20
 
 
 def test_a_kill_in_the_middle_of_a_stream_loses_nothing_that_was_said_to_be_taken(tmp_path: Path) -> None:
