@@ -192,6 +192,18 @@ def test_a_muted_alert_is_told_to_nobody(service: JsonService) -> None:
     assert (service.told, Alert.objects.to_tell().count()) == ([], 0)
 
 
+def test_an_alert_that_ends_while_it_is_muted_is_not_told_again(service: JsonService) -> None:
+    alert = opened()
+    telling.tell_due()
+    Alert.objects.standing().mute(clocks.db_now() + timedelta(hours=1), "person:ada")
+
+    close(alert)
+    for _ in range(2):
+        telling.tell_due()
+
+    assert len(service.told) == 1
+
+
 def test_an_alert_that_outlasts_its_mute_is_told_then(service: JsonService) -> None:
     opened()
     Alert.objects.standing().mute(clocks.db_now() + timedelta(hours=1), "person:ada")
