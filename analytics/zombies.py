@@ -2,8 +2,8 @@
 
 A channel is a zombie when its device was online (a heartbeat within 120 s) at no fewer than ZOMBIE_PUSHES of the sends
 that its provider accepted within ZOMBIE_WINDOW_H, and confirmed nothing of what came by this channel in that time, on
-whatever way it fetched it. What was called off does not count, nor what went out on two channels: nobody knows by which
-it would have come. What is done about them: healing.py.
+whatever way it fetched it. Of what went out on two channels nobody knows by which it came: confirmed, it speaks for
+this channel, unconfirmed, not against it. What was called off says nothing. What is done about zombies: healing.py.
 """
 
 import logging
@@ -46,8 +46,7 @@ def find(now: datetime) -> int:
         f"""
         WITH silent AS MATERIALIZED (
             SELECT m.channel_id, m.device_id FROM push_notification_logs AS m
-            WHERE m.created_at >= %s AND m.sent_at IS NOT NULL AND m.channel_id IS NOT NULL AND m.accepted_by = ''
-              AND m.status <> 'cancelled'
+            WHERE m.created_at >= %s AND m.sent_at IS NOT NULL AND m.channel_id IS NOT NULL
             GROUP BY m.channel_id, m.device_id HAVING COUNT(m.acked_at) = 0 AND COUNT(*) >= %s),
         since AS (
             SELECT s.channel_id, s.device_id, COALESCE(MAX(z.closed_at), {setwise.moment()}) AS moment
@@ -107,9 +106,8 @@ def close_ended(now: datetime) -> int:
 def _ended() -> list[tuple[Closed, QuerySet[Zombie]]]:
     standing = Zombie.objects.standing()
     acked = PushNotificationLog.objects.filter(
-        device_id=OuterRef("device_id"), channel_id=OuterRef("channel_id"), acked_at__gte=OuterRef("found_at"),
-        accepted_by="",
-    )  # fmt: skip
+        device_id=OuterRef("device_id"), channel_id=OuterRef("channel_id"), acked_at__gte=OuterRef("found_at")
+    )
     in_use = [ChannelState.ACTIVE, ChannelState.PARKED]
     earlier = Zombie.objects.filter(
         channel=OuterRef("channel"), closed_why=Closed.REGISTERED_AGAIN,

@@ -86,6 +86,11 @@ def one_refused_by_the_device(channel: Channel) -> None:
     acked(channel, 8 * MINUTE, status="failed")
 
 
+def one_confirmed_that_went_out_on_two_channels(channel: Channel) -> None:
+    pushed(channel, 10 * MINUTE, count=3)
+    acked(channel, 8 * MINUTE, accepted_by="apns")
+
+
 def one_confirmed_this_moment(channel: Channel) -> None:
     pushed(channel, 10 * MINUTE, count=3)
     acked(channel, timedelta(seconds=2))
@@ -143,7 +148,8 @@ def a_device_that_is_suspended(channel: Channel) -> None:
 @pytest.mark.parametrize(
     "arrange",
     [
-        two_pushes, one_of_them_confirmed, one_refused_by_the_device, one_confirmed_this_moment, one_still_on_its_way,
+        two_pushes, one_of_them_confirmed, one_refused_by_the_device,
+        one_confirmed_that_went_out_on_two_channels, one_confirmed_this_moment, one_still_on_its_way,
         one_called_off, one_also_sent_on_another_channel, one_too_old, one_not_accepted,
         one_while_the_device_was_away, a_device_never_heard, a_channel_that_is_disabled, a_device_that_is_suspended,
     ],

@@ -21,9 +21,9 @@ def site() -> Site:
 
 @pytest.fixture
 def till(site: Site) -> Device:
-    """Its ranks begin at 1 and have a gap: they are its own, not ours to tidy."""
+    """Its ranks begin at 2 and have a gap: they are its own, not ours to tidy."""
     device = a_device(site=site)
-    a_channel(device, "fcm", rank=1)
+    a_channel(device, "fcm", rank=2)
     a_channel(device, "mqtt", rank=4)
     a_channel(device, "simulation", rank=5)
     return device
@@ -112,7 +112,7 @@ def test_a_new_address_of_a_pinned_site_has_the_own_rank_of_the_old_one(site: Si
 
     fresh = registered(till, "fcm", "a-new-token")
 
-    assert (order(till), fresh.own_rank) == (["mqtt", "fcm", "simulation"], 1)
+    assert (order(till), fresh.own_rank) == (["mqtt", "fcm", "simulation"], 2)
     pins.unpin(site, by=BY)
     assert order(till) == ["fcm", "mqtt", "simulation"]
 
@@ -123,7 +123,17 @@ def test_an_address_that_is_registered_again_keeps_its_own_rank_under_a_pin(site
     registered(till, "fcm", "fcm-till-1")
     pins.unpin(site, by=BY)
 
-    assert own(till) == [("fcm", 1, None), ("mqtt", 4, None), ("simulation", 5, None)]
+    assert own(till) == [("fcm", 2, None), ("mqtt", 4, None), ("simulation", 5, None)]
+
+
+def test_a_rank_that_a_device_names_under_a_pin_counts_when_the_pin_ends(site: Site, till: Device) -> None:
+    pin(site, "mqtt")
+
+    named = registered(till, "fcm", "fcm-till-1", rank=9)
+
+    assert (named.rank, named.own_rank) == (2, 9)
+    pins.unpin(site, by=BY)
+    assert order(till) == ["mqtt", "simulation", "fcm"]
 
 
 def test_a_refused_registration_leaves_the_pin_in_force(site: Site, till: Device) -> None:
