@@ -3,9 +3,9 @@
 What a caller may see is decided before: `of` takes the rollups that it may sum.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Max, QuerySet, Sum
@@ -28,25 +28,30 @@ class Numbers:
     """Sums of some rollups. A rate is None where there was nothing to divide by."""
 
     counts: Mapping[str, int]
-    refused: Mapping[str, int]
+    refused: Mapping[str, int] = field(default_factory=dict)
     """Attempts that were not accepted, by outcome."""
-    verdicts: Mapping[str, int]
+    verdicts: Mapping[str, int] = field(default_factory=dict)
     """Why messages were not delivered in time, the most frequent cause first."""
-    times: Mapping[str, latency.Histogram]
-    """By the names of definitions.TIMES, and `taken`: how long accepted attempts took."""
+    times: Mapping[str, latency.Histogram] = field(default_factory=dict)
+    """By the names of definitions.TIMES, and `taken`: how long accepted attempts took. Only what was asked for."""
+
+    latencies: Sequence[latency.Histogram] = ()
+    """Instead of `times["latency"]`, where they were not merged: for percentiles."""
 
     def __getitem__(self, name: str) -> int:
-        """A field of the rollups, or `open`, `arrived`, `refused`, `not_judged`."""
+        """A field of the rollups, or `open`, `arrived`, `missed`, `refused`, `not_judged`."""
         match name:
             case "open":
                 return self["ordered"] - sum(self[state] for state in definitions.STATES if state != "open")
             case "arrived":
                 return self["delivered"] + self["late"]
+            case "missed":
+                return self["failed"] + self["expired"]
             case "refused":
-                return sum(self.refused.values())
+                return self["attempted"] - self["accepted"]
             case "not_judged":
-                missed = sum(self[state] for state in definitions.JUDGED)
-                return missed - sum(self.verdicts.values())
+                not_in_time = sum(self[state] for state in definitions.JUDGED)
+                return not_in_time - sum(self.verdicts.values())
             case _:
                 return self.counts[name]
 
@@ -65,10 +70,11 @@ class Numbers:
     @property
     def not_delivered(self) -> float | None:
         """The share of failed and expired in what has ended, without what was called off or never to be sent."""
-        missed = self["failed"] + self["expired"]
-        return share(missed, missed + self["arrived"])
+        return share(self["missed"], self["missed"] + self["arrived"])
 
     def percentile_ms(self, share_: float, part: str = "latency") -> float | None:
+        if part == "latency" and self.latencies:
+            return latency.percentile_of(self.latencies, share_)
         return latency.percentile_ms(self.times.get(part, {}), share_)
 
 
@@ -109,6 +115,34 @@ def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], N
     return {key: sums.numbers() for key, sums in groups.items()}
 
 
+def summed(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
+    """The counts alone for each value of some fields, summed by the database: no times, no outcomes."""
+    totals: Any = {f"sum_{name}": Sum(name) for name in COUNTS}
+    groups = rollups.order_by().values_list(*fields).annotate(**totals)
+    found = {}
+    for row in groups:
+        key, counts = row[: len(fields)], row[len(fields) :]
+        found[key] = Numbers(counts=dict(zip(COUNTS, counts, strict=True)))
+    return found
+
+
+def total(parts: Iterable[Numbers]) -> Numbers:
+    """The counts and latencies of all of them together."""
+    parts = list(parts)
+    counts = {name: sum([part.counts[name] for part in parts]) for name in COUNTS}
+    return Numbers(counts=counts, latencies=[one for part in parts for one in _latencies(part) if one])
+
+
+def merged(parts: Iterable[Numbers]) -> Numbers:
+    """The same as one histogram, for tables that say more of the latency than one percentile."""
+    found = total(parts)
+    return replace(found, times={"latency": latency.merge(found.latencies)}, latencies=())
+
+
+def _latencies(numbers: Numbers) -> Sequence[latency.Histogram]:
+    return numbers.latencies or [numbers.times.get("latency", {})]
+
+
 def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:
     """Each rollup as it stands, by hour, site and provider: for tables of any length."""
     for row in (
@@ -131,37 +165,3 @@ def as_of(first: datetime, end: datetime) -> datetime | None:
     states = RollupState.objects.filter(hour__gte=hour_of(first), hour__lt=end)
     last: datetime | None = states.aggregate(last=Max("counted_at"))["last"]
     return last
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """What the tiles of the first page show."""
-
-    since: datetime
-    as_of: datetime | None
-    """When the numbers were counted; None if they never were."""
-    messages: int
-    delivery_rate: float | None
-    p95_ms: float | None
-    fallback_rate: float | None
-
-
-def last_hours(now: datetime, hours: int = 24) -> Health:
-    """The current hour, and the full ones before it."""
-    since, end = hour_of(now) - timedelta(hours=hours - 1), hour_of(now) + timedelta(hours=1)
-    rollups = between(since, end)
-    total = rollups.aggregate(
-        **{name: Sum(name, default=0) for name in ("ordered", "delivered", "handed_over", "fallback")}
-    )
-    return Health(
-        since=since,
-        as_of=as_of(since, end),
-        messages=total["ordered"],
-        delivery_rate=share(total["delivered"], total["handed_over"]),
-        p95_ms=_p95_ms(rollups.values_list("latency", flat=True).iterator()),
-        fallback_rate=share(total["fallback"], total["handed_over"]),
-    )
-
-
-def _p95_ms(histograms: Iterable[latency.Histogram]) -> float | None:
-    return latency.percentile_ms(latency.merge(histograms), 0.95)
