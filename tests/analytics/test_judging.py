@@ -101,6 +101,20 @@ def test_a_site_of_which_nobody_is_heard_has_no_uplink(site: Site) -> None:
     assert {verdict_of(push) for push in pushes} == {Verdict.UPLINK_DOWN}
 
 
+def test_devices_that_were_off_for_days_say_nothing_of_the_line(site: Site) -> None:
+    away, *put_away = (record.device(site) for _ in range(4))
+    heard(away, NOON - MINUTE)
+    for each in put_away:
+        long_ago = NOON - timedelta(days=2)
+        Connectivity.objects.create(device=each, online_from=long_ago, last_seen=long_ago + MINUTE)
+    push = expired(away)
+
+    judging.judge_ripe()
+
+    assert verdict_of(push) == Verdict.DEVICE_OFFLINE
+    assert "no other devices to compare it with" in push.evidence
+
+
 def test_where_nobody_at_all_was_heard_it_was_us(site: Site) -> None:
     devices = [record.device(Site.objects.get_or_create(site_id=f"site-{n % 5}")[0]) for n in range(30)]
     for device in devices:
