@@ -8,6 +8,7 @@ from analytics import metrics
 from homepot import errors, health, portal
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", include("analytics.pages.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/analytics/", include("analytics.api.urls")),
     path("api/", include("delivery.api.urls")),
