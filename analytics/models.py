@@ -1,11 +1,11 @@
-"""The hourly numbers, and which hours have still to be counted."""
+"""The hourly numbers, which hours have still to be counted, and the zombies."""
 
 from datetime import datetime
 from typing import Self
 
 from django.db import models
 
-from delivery.models import Site
+from delivery.models import Channel, Device, Site
 from delivery.models.channel import PROVIDER_CHOICES
 from delivery.models.push_log import INBOX
 
@@ -43,6 +43,10 @@ class HourlyRollup(models.Model):
     latency_count = models.PositiveIntegerField(default=0)
     times = models.JSONField(
         default=dict, help_text="Histograms by part: queue, handoff, transit, ack_return; end_to_end; to_open."
+    )
+
+    verdicts = models.JSONField(
+        default=dict, help_text="Of failed, expired, cancelled and late: how many of each verdict. Not judged: none."
     )
 
     attempted = models.PositiveIntegerField(default=0, help_text="Accepted and refused attempts.")
@@ -106,3 +110,78 @@ class RollupState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}h {'to count' if self.dirty else 'counted'}"
+
+
+class Rung(models.TextChoices):
+    """How far a zombie's healing has come. Each is tried once."""
+
+    FOUND = "found", "found"
+    PROBED = "probed", "the provider was asked about the address"
+    ASKED = "asked", "the device was asked to register again"
+    MOVED = "moved", "messages take another channel first"
+    TICKET = "ticket", "a person has to look"
+
+
+class Closed(models.TextChoices):
+    """Why a zombie is none any more."""
+
+    ACKED = "acked", "a message on this channel was confirmed"
+    CHANNEL_GONE = "channel_gone", "the channel was replaced, disabled or archived"
+    DEVICE_GONE = "device_gone", "the device is suspended or retired"
+    REGISTERED_AGAIN = "registered_again", "the device registered again when it was asked to"
+    BY_PERSON = "by_person", "a person closed it"
+
+
+class ZombieQuerySet(models.QuerySet["Zombie"]):
+    def standing(self) -> Self:
+        return self.filter(closed_at=None)
+
+    def to_heal(self, now: datetime) -> Self:
+        """Those whose next rung is due, the longest first."""
+        return self.standing().filter(next_at__lte=now).order_by("next_at", "id")
+
+    def climb(self, rung: Rung, *, from_rung: Rung, now: datetime, next_at: datetime | None) -> int:
+        """1 for the one who may write what it has just done. No rung is taken twice."""
+        return self.standing().filter(rung=from_rung).update(rung=rung, rung_at=now, next_at=next_at)
+
+    def close(self, why: Closed, now: datetime) -> int:
+        return self.standing().update(closed_at=now, closed_why=why, next_at=None)
+
+
+class Zombie(models.Model):
+    """A channel whose device is seen online and confirms nothing of what its provider accepts."""
+
+    device = models.ForeignKey(
+        Device, to_field="device_id", db_column="device_id", on_delete=models.PROTECT, related_name="zombies"
+    )
+    channel = models.ForeignKey(Channel, on_delete=models.PROTECT, related_name="zombies")
+    site = models.ForeignKey(Site, to_field="site_id", db_column="site_id", null=True, on_delete=models.PROTECT)
+    provider = models.CharField(max_length=20, choices=PROVIDER_CHOICES)
+    found_at = models.DateTimeField()
+    last_seen = models.DateTimeField(help_text="When the rule was last found to hold.")
+    pushes = models.PositiveIntegerField(help_text="Accepted while it was online and not confirmed, at that moment.")
+    first_push_at = models.DateTimeField(help_text="The first of them.")
+    rung = models.CharField(max_length=10, choices=Rung, default=Rung.FOUND)
+    rung_at = models.DateTimeField(help_text="When this rung was reached.")
+    next_at = models.DateTimeField(null=True, help_text="When the next rung is due; empty: there is none.")
+    probe_code = models.CharField(max_length=100, blank=True, help_text="What the provider said about the address.")
+    asked_by = models.UUIDField(null=True, help_text="The message that asks the device to register again.")
+    asked_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    closed_why = models.CharField(max_length=20, blank=True, choices=Closed)
+
+    objects = ZombieQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel"], condition=models.Q(closed_at=None), name="zombie_once_per_channel"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["next_at"], condition=models.Q(closed_at=None), name="zombie_to_heal_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} on {self.get_provider_display()}"

@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max, QuerySet
 
-from delivery import results
+from delivery import ranks, results
 from delivery.in_flight import Attempt
 from delivery.models import AddressChallenge, AuditLog, Channel, Device, PushNotificationLog
 from delivery.models.channel import ChannelQuerySet, ChannelState, address_hash
@@ -83,6 +83,9 @@ def _register(
         if not _may_move(channel, device, movable) and not _is_proved(channel, answered, now):
             return NotRegistered.TAKEN
         AuditLog.note(actor, "moved an address", channel, str(channel.pk), to=device.device_id)
+        channel.demoted, channel.own_rank = False, None
+    if ranks.lift(device) and channel is not None and before is None:
+        channel.refresh_from_db(fields=["rank", "own_rank"])
     replaced = _replace_others(device, new.provider, channel, now)
     created = channel is None
     channel = channel or Channel(
@@ -100,6 +103,8 @@ def _register(
     channel.state = ChannelState.ACTIVE
     channel.disabled_at, channel.disabled_by, channel.disabled_code = None, "", ""
     channel.save()
+    ranks.settle_device(device)
+    channel.refresh_from_db(fields=["rank", "own_rank"])
     if before is not None:
         AddressChallenge.objects.filter(channel=channel).spend(now)
         _keep_messages(before, channel, now)

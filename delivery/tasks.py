@@ -14,6 +14,7 @@ from delivery import (
     fanout,
     heartbeats,
     job_control,
+    ranks,
     sending,
     sweeps,
     watchdog,
@@ -102,6 +103,12 @@ def forget_idempotency_keys() -> int:
 def warn_of_expiring_credentials() -> int:
     """Tell somebody about keys and certificates that end within 30 days."""
     return sweeps.warn_of_expiring_credentials()
+
+
+@shared_task(name="delivery.settle_ranks")
+def settle_ranks() -> int:
+    """Bring channels into the order that pins and demotions give them."""
+    return ranks.settle_all()
 
 
 @shared_task(name="delivery.judge_overdue")

@@ -1,11 +1,11 @@
-"""The admin site: stock Django admin under our name. Its first page is Push Health (analytics/dashboard.py)."""
+"""The admin site: stock Django admin under our name. Its first page is Push Health (analytics/pages/)."""
 
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 
-APPS_IN_ORDER = ("delivery", "auth", "axes", "knox")
+APPS_IN_ORDER = ("delivery", "analytics", "auth", "axes", "knox")
 """What technicians come for, then who they are, then the machinery."""
 
 

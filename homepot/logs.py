@@ -86,6 +86,9 @@ def configure(level: str) -> None:
     root.setLevel(level)
     for noisy in ("uvicorn.access", "axes", "paho", "celery.beat", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for secretive in ("apprise", "urllib3", "requests_oauthlib", "oauthlib"):  # their lines hold whole addresses
+        logging.getLogger(secretive).setLevel(logging.CRITICAL + 1)
+        logging.getLogger(secretive).propagate = False
     for own in ("uvicorn", "uvicorn.error", "django.server"):
         logging.getLogger(own).handlers[:] = []
         logging.getLogger(own).propagate = True

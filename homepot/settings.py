@@ -9,7 +9,7 @@ from csp.constants import NONE, SELF
 
 from delivery import crash_points
 from delivery.priority import PRIORITY_WORDS
-from homepot import credentials, env, logs
+from homepot import credentials, env, logs, portal_files
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -78,7 +78,8 @@ TEMPLATES = [
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets"]
+STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets", ("portal", BASE_DIR / "clients" / "web" / "portal")]
+WHITENOISE_ADD_HEADERS_FUNCTION = portal_files.add_headers
 WHITENOISE_USE_FINDERS = SIMULATOR
 WHITENOISE_AUTOREFRESH = False
 LANGUAGE_CODE = "en-gb"
@@ -225,15 +226,54 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.detour": 10.0,
         "delivery.hedge": 2.0,
         "analytics.roll_up": 15.0,
+        "analytics.judge": 10.0,
         "delivery.close_silent_spans": 30.0,
         "delivery.archive_silent_channels": 86_400.0,
         "delivery.forget_idempotency_keys": 86_400.0,
         "delivery.rehint_challenges": 10.0,
         "delivery.forget_challenges": 86_400.0,
         "delivery.warn_of_expiring_credentials": 86_400.0,
+        "delivery.settle_ranks": 300.0,
+        "analytics.find_zombies": 300.0,
+        "analytics.heal_zombies": 60.0,
+        "analytics.judge_alerts": 60.0,
+        "analytics.tell_of_alerts": 10.0,
     }.items()
 }
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(BASE_DIR / "var" / "beat-schedule"))
+
+# --- Zombies: online, and nothing of what their provider accepted is confirmed
+ZOMBIE_PUSHES = env.integer("ZOMBIE_PUSHES", 3, minimum=1, maximum=1_000)
+ZOMBIE_WINDOW_H = env.integer("ZOMBIE_WINDOW_H", 24, minimum=1, maximum=168)
+ZOMBIE_ASK_AFTER_S = env.integer("ZOMBIE_ASK_AFTER_S", 300, maximum=604_800)
+ZOMBIE_MOVE_AFTER_S = env.integer("ZOMBIE_MOVE_AFTER_S", 3_600, maximum=604_800)
+ZOMBIE_TICKET_AFTER_S = env.integer("ZOMBIE_TICKET_AFTER_S", 3_600, maximum=604_800)
+
+# --- Alerts: when one opens, and who is told
+ALERT_MIN_SAMPLE = env.integer("ALERT_MIN_SAMPLE", 20, minimum=1)
+ALERT_CALM_S = env.number("ALERT_CALM_S", 300.0, maximum=86_400)
+ALERT_SITE_FAILURE_RATE = env.number("ALERT_SITE_FAILURE_RATE", 0.05, maximum=1)
+ALERT_PROVIDER_ERROR_RATE = env.number("ALERT_PROVIDER_ERROR_RATE", 0.05, maximum=1)
+ALERT_FALLBACK_RATE = env.number("ALERT_FALLBACK_RATE", 0.1, maximum=1)
+ALERT_REGISTRATION_FAILURE_RATE = env.number("ALERT_REGISTRATION_FAILURE_RATE", 0.2, maximum=1)
+ALERT_P95_MS = env.number("ALERT_P95_MS", 2_000.0, minimum=1, maximum=86_400_000)
+ALERT_ZOMBIES = env.integer("ALERT_ZOMBIES", 5, minimum=1)
+ALERT_SWEEP_LATE_S = env.number("ALERT_SWEEP_LATE_S", 120.0, minimum=1, maximum=86_400)
+ALERT_BREAKER_OPEN_S = env.number("ALERT_BREAKER_OPEN_S", 60.0, maximum=86_400)
+ALERT_EMAILS = env.words("ALERT_EMAILS")
+ALERT_URLS = env.secret("ALERT_URLS").split()
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1, maximum=65_535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS")
+EMAIL_USE_SSL = env.boolean("EMAIL_USE_SSL")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "homepot@localhost")
+if ALERT_EMAILS and not EMAIL_HOST:
+    env.refuse("EMAIL_HOST", "it is missing: ALERT_EMAILS are sent through it")
+if EMAIL_USE_TLS and EMAIL_USE_SSL:
+    env.refuse("EMAIL_USE_SSL", "STARTTLS (EMAIL_USE_TLS) and TLS from the start exclude each other")
 
 # --- Who is calling
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]

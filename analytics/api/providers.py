@@ -7,12 +7,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from analytics import health, ranking
+from analytics import fastest, health, ranking
 from analytics.api import asking, shapes, tables
 from analytics.health import Numbers
 from delivery.api import answers
 from delivery.api.answers import shape
-from delivery.models.push_log import INBOX
 
 WEEK_H = 7 * 24
 
@@ -48,7 +47,7 @@ class ProvidersView(asking.NumbersView):
     def get(self, request: Request) -> Any:
         during = asking.period(request, hours=WEEK_H)
         found = {key: numbers for (key,), numbers in health.by(asking.rollups(request, during), "provider").items()}
-        ranked = _ranked(found)
+        ranked = fastest.ranked(found)
         if asking.wants_csv(request):
             columns = ("provider", "rank", "why", *shapes.COLUMNS)
             lines = [[each.provider, each.rank, each.why, *shapes.cells(found[each.provider])] for each in ranked]
@@ -61,20 +60,6 @@ class ProvidersView(asking.NumbersView):
                 "providers": [_written(each, found[each.provider]) for each in ranked],
             }
         )
-
-
-def _ranked(found: dict[str, Numbers]) -> list[ranking.Ranked]:
-    records = {
-        provider: ranking.Record(
-            taken=numbers["handed_over"], delivered=numbers["delivered"], p95_ms=numbers.percentile_ms(0.95)
-        )
-        for provider, numbers in found.items()
-        if provider != INBOX
-    }
-    ranked = ranking.rank(records)
-    if INBOX in found:
-        ranked.append(ranking.Ranked(provider=INBOX, rank=None, interval=None, why="no provider: the device fetches"))
-    return ranked
 
 
 def _written(each: ranking.Ranked, numbers: Numbers) -> dict[str, Any]:

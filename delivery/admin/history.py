@@ -1,30 +1,11 @@
-"""What was: alerts, who did what, when devices were online, what they reported. Read-only."""
+"""What was: who did what, when devices were online, what they reported. Read-only."""
 
 from django.contrib import admin
 from django.http import HttpRequest
 
 from delivery.admin.base import ReadOnlyAdmin
 from delivery.admin.looks import duration, moment
-from delivery.models import Alert, AuditLog, Connectivity, TelemetryLog
-
-
-@admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin[Alert]):
-    list_display = ("kind", "subject", "text", "times", "opened", "last_seen", "closed")
-    fields = ("kind", "subject", "text", "times", "opened", "last_seen", "closed")
-    readonly_fields = fields
-
-    @admin.display(description="opened (UTC)")
-    def opened(self, alert: Alert) -> str:
-        return moment(alert.opened_at)
-
-    @admin.display(description="last seen (UTC)")
-    def last_seen(self, alert: Alert) -> str:
-        return moment(alert.last_seen_at)
-
-    @admin.display(description="closed (UTC)")
-    def closed(self, alert: Alert) -> str:
-        return moment(alert.closed_at)
+from delivery.models import AuditLog, Connectivity, TelemetryLog
 
 
 @admin.register(AuditLog)

@@ -34,7 +34,7 @@ class NewestFirst(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         before = request.GET.get(BEFORE, "")
         begun = before.isdecimal() and len(before) < 19
-        rows = self.queryset.filter(pk__lt=int(before)) if begun else self.queryset
+        rows = self.behind(int(before)) if begun else self.queryset
         found = list(rows[: self.list_per_page + 1])
         page = found[: self.list_per_page]
         counted = self.queryset.order_by()[: COUNT_TO + 1].count()
@@ -48,3 +48,8 @@ class NewestFirst(ChangeList):
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False
         self.paginator = Paginator(page, self.list_per_page)
+
+    def behind(self, last: int) -> QuerySet[Any]:
+        """What follows the row of this key."""
+        rows: QuerySet[Any] = self.queryset.filter(pk__lt=last)
+        return rows

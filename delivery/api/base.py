@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from delivery.api import throttles
+from delivery.api import refused, throttles
 from delivery.api.callers import Bearer, DeviceKey, Session
 from delivery.api.parsing import MAX_BODY_BYTES, MAX_KEYS
 from delivery.api.permissions import IsCaller, IsDevice
@@ -59,6 +59,10 @@ class ApiView(APIView):
             if wait_s is not None:
                 exc = Throttled(wait_s)
         return super().handle_exception(exc)
+
+    def finalize_response(self, request: Request, response: Response, *args: object, **kwargs: object) -> Response:
+        refused.note(self.rate, response.status_code)
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def address(self) -> str | None:
         """Where the call came from, as far as NUM_PROXIES lets us believe it."""

@@ -119,6 +119,14 @@ class Channel(models.Model):
     address = models.TextField()
     address_hash = models.CharField(max_length=64, editable=False)
     rank = models.PositiveSmallIntegerField(default=0, help_text="0 is the primary, 1 and up are fallbacks.")
+    own_rank = models.PositiveSmallIntegerField(
+        null=True, blank=True, editable=False,
+        help_text="What the device or a technician gave it, where a pin or a healing has moved it: ranks.py.",
+    )  # fmt: skip
+    demoted = models.BooleanField(
+        db_default=False,
+        help_text="Behind the others: nothing that it carried was confirmed, though the device was there.",
+    )
     environment = models.CharField(max_length=20, blank=True, help_text="APNs: production or sandbox.")
     state = models.CharField(max_length=10, choices=ChannelState, default=ChannelState.ACTIVE)
     created_at = models.DateTimeField(db_default=Now(), help_text="When this address was registered first.")

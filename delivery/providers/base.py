@@ -97,6 +97,10 @@ class Provider(ABC):
     async def send_one(self, message: Message) -> Outcome:
         """One try. Never raises for anything that the other side does: that is what outcomes are for."""
 
+    async def probe_one(self, message: Message) -> Outcome | None:
+        """Ask whether the message would be taken, and send nothing. None: this provider cannot be asked."""
+        return None
+
     async def send(self, messages: Sequence[Message]) -> list[Outcome]:
         """One try each, all in flight together; the answer has the order of `messages`."""
         return list(await asyncio.gather(*(self.send_one(message) for message in messages)))

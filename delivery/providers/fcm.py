@@ -132,6 +132,14 @@ class Fcm(Provider):
         """The part of the rendered message whose size `max_payload_bytes` limits."""
         return limited_text(body(message))
 
+    async def probe_one(self, message: Message) -> Outcome:
+        """FCM validates the message and its token, and delivers nothing (`validateOnly`)."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._send(encoded({**body(message), "validateOnly": True}))
+        except TimeoutError:
+            return no_answer("no complete answer within the deadline")
+
     async def send_one(self, message: Message) -> Outcome:
         if not _ADDRESS.fullmatch(message.address):
             return _refused("malformed_address", "An FCM registration token has no spaces and at most 4096 characters.")

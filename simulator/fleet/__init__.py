@@ -11,6 +11,8 @@ listening.py     its messages over MQTT
 spool.py         its acks, until the server confirmed them
 orders.py        jobs now and then, so that there is something to get
 progress.py      how it goes, in one line: totals, rates, memory
+troubles.py      what goes wrong at their end, told while they run
 ledger.py        each message, as its device tells it
+options.py       what a fleet is told when it starts
 fleet.py         all of it on one event loop
 """

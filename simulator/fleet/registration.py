@@ -6,9 +6,9 @@ As a real agent would: over HTTP, again after every failure, with a key that is 
 import asyncio
 import logging
 import secrets
+from datetime import UTC, datetime
 
 from simulator.fleet.device import FCM, MQTT, PUSH_SERVICES, SIMULATION, Identity
-from simulator.fleet.habits import DeviceClock
 from simulator.fleet.plan import Place
 from simulator.fleet.push_services import Addresses
 from simulator.fleet.roster import Roster
@@ -44,9 +44,9 @@ class Registration:
                 return identity
             identity = None
 
-    async def heartbeat(self, identity: Identity, clock: DeviceClock | None = None) -> Answer | None:
-        """Say once, by the device's clock, that it is there; None when no answer comes."""
-        body = _heartbeat(identity, clock or DeviceClock())
+    async def heartbeat(self, identity: Identity, at: datetime) -> Answer | None:
+        """Say once that the device is there, and what its clock says; None when no answer comes."""
+        body = _heartbeat(identity, at)
         try:
             return await self._server.call("POST", "/agent/heartbeat", body, headers=identity.headers)
         except Away:
@@ -82,7 +82,7 @@ class Registration:
         """Whether the server, whose database may be a new one, knows the device of an earlier run."""
         if not self._check_known:
             return True
-        body = _heartbeat(identity, DeviceClock())
+        body = _heartbeat(identity, datetime.now(UTC))
         answer = await self._server.insist("POST", "/agent/heartbeat", body, headers=identity.headers)
         return answer.status != 401
 
@@ -143,12 +143,12 @@ class Registration:
             log.warning("%s: status %s, %.300s", what, answer.status, answer.data)
 
 
-def _heartbeat(identity: Identity, clock: DeviceClock) -> dict[str, object]:
+def _heartbeat(identity: Identity, at: datetime) -> dict[str, object]:
     return {
         "device_id": identity.device_id,
         "site_id": identity.site_id,
         "status": "ONLINE",
-        "timestamp": clock.now().isoformat(),
+        "timestamp": at.isoformat(),
     }
 
 

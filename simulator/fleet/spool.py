@@ -15,6 +15,7 @@ from simulator.fleet.habits import HABITS, Habits
 from simulator.fleet.ledger import ACKED, Ledger
 from simulator.fleet.network import Network
 from simulator.fleet.server import Answer, Away, Server, backoff_s
+from simulator.fleet.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Spool:
         publish: Publish,
         ledger: Ledger,
         habits: Habits = CALM,
+        troubles: Troubles | None = None,
     ) -> None:
         self._server = server
         self._network = network
@@ -51,6 +53,7 @@ class Spool:
         self._publish = publish
         self._ledger = ledger
         self._habits = habits
+        self._troubles = troubles or Troubles()
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[Ack] = asyncio.Queue()
         self._owed: dict[tuple[str, str], Ack] = {}
@@ -68,9 +71,9 @@ class Spool:
     def add(self, ack: Ack) -> None:
         """The message is on its last metres; it is acked when the device has it, by some devices late, or twice."""
         self._owed[_key(ack)] = ack
-        comes_in_s = sent_in_s = self._network.device_delay_s(self._rng)
+        comes_in_s = sent_in_s = self._troubles.delay_s(ack.device, self._network, self._rng)
         if self._falls(self._habits.late_acks):
-            self._loop.call_later(comes_in_s, ack.arrive)
+            self._loop.call_later(comes_in_s, self._arrive, ack)
             sent_in_s += self._rng.uniform(0, self._habits.late_by_s)
         self._loop.call_later(sent_in_s, self._send, ack)
         if self._falls(self._habits.duplicate_acks):
@@ -109,9 +112,14 @@ class Spool:
         else:
             self._hand_over(ack)
 
+    def _arrive(self, ack: Ack) -> None:
+        ack.arrive(self._troubles.time_of(ack.device))
+
     def _hand_over(self, ack: Ack) -> None:
-        ack.arrive()
-        if ack.device.acks_over_mqtt and ack.tries < MQTT_TRIES:
+        self._arrive(ack)
+        if not self._troubles.connected(ack.device):
+            self._again(ack, 0.0)
+        elif ack.device.acks_over_mqtt and ack.tries < MQTT_TRIES:
             task = self._loop.create_task(self._send_over_mqtt(ack))
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)

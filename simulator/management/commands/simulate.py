@@ -17,6 +17,7 @@ from simulator.fleet import direct, fleet, plan
 from simulator.fleet.habits import HABITS
 from simulator.fleet.listening import Broker
 from simulator.fleet.network import NETWORKS
+from simulator.fleet.options import Options
 from simulator.fleet.push_services import Addresses
 from simulator.fleet.roster import Roster
 
@@ -118,6 +119,12 @@ class Command(BaseCommand):
             help="what devices received and acked; default fleet-counts.json in --var",
         )
         parser.add_argument(
+            "--troubles",
+            type=Path,
+            metavar="FILE",
+            help="what goes wrong at the devices' end, read again whenever it changes: simulator/fleet/troubles.py",
+        )
+        parser.add_argument(
             "--ledger",
             type=Path,
             metavar="FILE",
@@ -135,14 +142,14 @@ class Command(BaseCommand):
         uvloop.run(_until_told(options))
 
 
-async def _until_told(options: fleet.Options) -> None:
+async def _until_told(options: Options) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await fleet.run(options, stop)
 
 
-def _options(wanted: Mapping[str, Any]) -> fleet.Options:
+def _options(wanted: Mapping[str, Any]) -> Options:
     var: Path = wanted["var"]
     channels = wanted["channels"]
     if wanted["devices"] and not wanted["sites"]:
@@ -151,7 +158,7 @@ def _options(wanted: Mapping[str, Any]) -> fleet.Options:
         raise CommandError("--ack-batch must be between 1 and 100")
     if channels.get("mqtt") and not wanted["mqtt"]:
         raise CommandError("set MQTT_URL, or leave MQTT out with --channels simulation:0.8,inbox:0.2")
-    return fleet.Options(
+    return Options(
         server_url=wanted["server"],
         broker=Broker.from_url(wanted["mqtt"], settings.MQTT_CA_FILE) if wanted["mqtt"] else None,
         places=list(plan.places(wanted["devices"], wanted["sites"], channels, wanted["mqtt_acks"])),
@@ -170,6 +177,7 @@ def _options(wanted: Mapping[str, Any]) -> fleet.Options:
         count_file=wanted["count_file"] or var / "fleet-counts.json",
         ledger_file=wanted["ledger"],
         seed=wanted["seed"],
+        trouble_file=wanted["troubles"],
     )
 
 

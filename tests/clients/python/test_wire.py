@@ -16,8 +16,8 @@ CONTENT = {"message_id": "m-1", "title": "Hello", "ack_token": "token", "data": 
 
 def test_an_ack_says_what_a_simulated_device_says() -> None:
     theirs = simulated.Ack(simulated.Device(IDENTITY), "m-1", "token", give_up_at=0.0)
-    theirs.arrive()
-    at = datetime.fromisoformat(theirs.received_at)
+    at = datetime.now(UTC)
+    theirs.arrive(at)
 
     ours = Ack("m-1", at.timestamp(), "token").body("dev-1")
 

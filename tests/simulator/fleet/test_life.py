@@ -22,6 +22,7 @@ from simulator.fleet.registration import Registration
 from simulator.fleet.roster import Roster
 from simulator.fleet.server import Server
 from simulator.fleet.spool import Spool
+from simulator.fleet.troubles import Troubles
 from simulator.services import PushServices
 from tests.servers import Mqtt
 from tests.simulator.fleet.conftest import IDEAL, served, until
@@ -52,7 +53,7 @@ def life_of(
     rng = Random(1)
     addresses = Addresses(home or tmp_path, rng)
     registration = Registration(server, Roster(tmp_path / "fleet"), addresses, BOOTSTRAP_KEY, check_known=False)
-    stream = PushStream(tmp_path, rng, on_push=lambda *_: None)
+    stream = PushStream(tmp_path, rng, on_push=lambda *_: None, troubles=Troubles())
     life = Life(network, habits, rng, registration, stream, ear_of=lambda _: ear, on_back=back.append)
     return life, registration
 
