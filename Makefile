@@ -4,6 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 SITES ?= 10
 FLEET ?= 300
+HISTORY ?= 24
 MESSAGES ?= 10000
 
 PYTHON = .venv/bin/python
@@ -20,8 +21,8 @@ $(READY): requirements.txt requirements-dev.txt
 	@touch $@
 
 .PHONY: run
-run: $(READY)  ## everything on this machine, with a demo fleet: PORT=8000 SITES=10 FLEET=300 HOST=127.0.0.1; data in var/
-	@HOST=$(HOST) PORT=$(PORT) SITES=$(SITES) FLEET=$(FLEET) exec $(PYTHON) -m homepot.embedded
+run: $(READY)  ## everything on this machine, with a demo fleet: PORT=8000 SITES=10 FLEET=300 HISTORY=24 HOST=127.0.0.1; data in var/
+	@HOST=$(HOST) PORT=$(PORT) SITES=$(SITES) FLEET=$(FLEET) HISTORY=$(HISTORY) exec $(PYTHON) -m homepot.embedded
 
 .PHONY: test
 test: $(READY)  ## all tests on PostgreSQL, journeys last; then what touches the database again on SQLite
@@ -35,8 +36,12 @@ test: $(READY)  ## all tests on PostgreSQL, journeys last; then what touches the
 chaos: $(READY)  ## faults in the whole product, one after another, and what became of every message: CASE=list MESSAGES=10000
 	@$(PYTHON) -m tests.chaos $(CASE) --messages $(MESSAGES)
 
+.PHONY: scenarios
+scenarios: $(READY)  ## known causes done to the whole product, and what it says was the cause of each message; 10 minutes
+	@$(PYTHON) -m tests.scenarios
+
 .PHONY: test-long
-test-long: $(READY)  ## our encryption and tokens against Node.js libraries; needs node (20 or newer), npm and its registry
+test-long: $(READY)  ## what others' compilers and libraries say of our tokens, encryption and clients; needs node (20 or newer), npm and its registry
 	$(PYTHON) -m pytest -m long
 
 .PHONY: bench

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from analytics import latency
 from analytics.latency import EDGES_MS
 from analytics.models import RollupState
 from delivery.models import DeliveryAttempt, PushNotificationLog, setwise
+from delivery.models.counted import FIGURES, TAKEN_BY, counted_under
 from delivery.outcomes import OutcomeKind
 
 HOUR = timedelta(hours=1)
@@ -26,13 +26,13 @@ Rows = defaultdict[Key, dict[str, Any]]
 
 LOG = "push_notification_logs"
 ACCEPTED = OutcomeKind.ACCEPTED.value
-TAKEN_BY = Case(When(accepted_by="", then=F("provider")), default=F("accepted_by"))
 TAKEN_BY_SQL = "CASE WHEN m.accepted_by = '' THEN m.provider ELSE m.accepted_by END"
 
 
 def of_hour(hour: datetime) -> Rows:
     rows: Rows = defaultdict(dict)
     _messages(rows, hour)
+    _verdicts(rows, hour)
     _times(rows, hour)
     for made in RollupState.objects.made_what_was_sent_in(hour).values_list("hour", flat=True):
         _accepted(rows, hour, made)
@@ -43,33 +43,41 @@ def of_hour(hour: datetime) -> Rows:
 
 # --- Messages, in the hour in which they were ordered
 def _messages(rows: Rows, hour: datetime) -> None:
-    first_tried = DeliveryAttempt.objects.filter(push=OuterRef("pk")).order_by("id").values("provider")[:1]
-    first_meant = Coalesce(Subquery(first_tried), NullIf(F("fallback_from"), Value("")), F("provider"))
-    under = Case(When(sent_at__isnull=False, then=TAKEN_BY), default=first_meant)
-    arrived = Q(status="delivered")
-    handed_over = Q(sent_at__isnull=False) | arrived
     groups: Iterable[Any] = (
         _made_in(hour)
-        .annotate(under=under)
+        .annotate(under=counted_under())
         .values("site_id", "under")
         .annotate(
             ordered=Count("id"),
-            delivered=Count("id", filter=arrived & Q(expired_at=None)),
-            too_late=Count("id", filter=arrived & Q(expired_at__isnull=False)),
-            failed=Count("id", filter=Q(status="failed")),
-            expired=Count("id", filter=Q(status="expired")),
-            cancelled=Count("id", filter=Q(status="cancelled")),
-            skipped=Count("id", filter=Q(status="skipped")),
-            handed_over=Count("id", filter=handed_over),
-            fallback=Count("id", filter=handed_over & ~Q(fallback_from="")),
-            skewed=Count("id", filter=arrived & Q(clock_skewed=True)),
-            opened=Count("id", filter=arrived & Q(opened_at__isnull=False)),
-            clicked=Count("id", filter=arrived & Q(clicked_at__isnull=False)),
+            delivered=Count("id", filter=FIGURES["delivered"]),
+            too_late=Count("id", filter=FIGURES["late"]),
+            failed=Count("id", filter=FIGURES["failed"]),
+            expired=Count("id", filter=FIGURES["expired"]),
+            cancelled=Count("id", filter=FIGURES["cancelled"]),
+            skipped=Count("id", filter=FIGURES["skipped"]),
+            handed_over=Count("id", filter=FIGURES["handed_over"]),
+            fallback=Count("id", filter=FIGURES["fallback"]),
+            skewed=Count("id", filter=FIGURES["skewed"]),
+            opened=Count("id", filter=FIGURES["opened"]),
+            clicked=Count("id", filter=FIGURES["clicked"]),
         )
         .order_by()
     )
     for row in groups:
         rows[row.pop("site_id"), row.pop("under")].update(row, late=row.pop("too_late"))
+
+
+def _verdicts(rows: Rows, hour: datetime) -> None:
+    groups: Iterable[Any] = (
+        _made_in(hour)
+        .exclude(verdict="")
+        .annotate(under=counted_under())
+        .values_list("site_id", "under", "verdict")
+        .annotate(count=Count("id"))
+        .order_by("verdict")
+    )
+    for site_id, under, verdict, count in groups:
+        rows[site_id, under].setdefault("verdicts", {})[verdict] = count
 
 
 def _made_in(hour: datetime) -> QuerySet[PushNotificationLog]:

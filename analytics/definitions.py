@@ -45,9 +45,22 @@ REACHABILITY = Definition(
     "reachable", "devices",
 )  # fmt: skip
 
+MESSAGES = Definition(
+    "Messages",
+    "One job for one device, counted in the hour of its order under the provider that took it, else under the first "
+    "that it was meant for. Each is in exactly one state.",
+)
+NOT_DELIVERED = Definition(
+    "Not delivered", "Failed and expired, of what has ended and was neither cancelled nor skipped."
+)
+ZOMBIES = Definition(
+    "Zombie devices",
+    "Seen online, at least 3 pushes accepted for them in 24 hours, and none confirmed.",
+)
 LATENCY = Definition(
     "Latency", "From the start of the accepted attempt to the device's receipt, by a corrected clock; in time only."
 )
+P95 = Definition("p95 latency", f"95 of 100 took no longer. {LATENCY.text}")
 QUEUE_WAIT = Definition("Queue wait", "From the order to the start of the attempt that was accepted.")
 HANDOFF = Definition("Hand-off", "How long the provider took to accept, or until the device had it if that was sooner.")
 TRANSIT = Definition("Transit", "From the provider's acceptance to the device's receipt, by a corrected clock.")
@@ -68,6 +81,10 @@ STATES = {
     "open": Definition("Open", "Not ended yet: it waits, or was sent and not confirmed."),
 }
 """Every message is in exactly one of these: together they are what was ordered."""
+
+JUDGED = ("late", "failed", "expired", "cancelled")
+"""Whoever is in one of these has a verdict, or is not judged yet."""
+NOT_JUDGED = Definition("Not judged", "Not delivered in time, and its verdict is still to come.")
 
 RATES = {
     "delivery_rate": DELIVERY_RATE,

@@ -3,9 +3,9 @@
 What a caller may see is decided before: `of` takes the rollups that it may sum.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Max, QuerySet, Sum
@@ -28,20 +28,30 @@ class Numbers:
     """Sums of some rollups. A rate is None where there was nothing to divide by."""
 
     counts: Mapping[str, int]
-    refused: Mapping[str, int]
+    refused: Mapping[str, int] = field(default_factory=dict)
     """Attempts that were not accepted, by outcome."""
-    times: Mapping[str, latency.Histogram]
-    """By the names of definitions.TIMES, and `taken`: how long accepted attempts took."""
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    """Why messages were not delivered in time, the most frequent cause first."""
+    times: Mapping[str, latency.Histogram] = field(default_factory=dict)
+    """By the names of definitions.TIMES, and `taken`: how long accepted attempts took. Only what was asked for."""
+
+    latencies: Sequence[latency.Histogram] = ()
+    """Instead of `times["latency"]`, where they were not merged: for percentiles."""
 
     def __getitem__(self, name: str) -> int:
-        """A field of the rollups, or `open`, `arrived`, `refused`."""
+        """A field of the rollups, or `open`, `arrived`, `missed`, `refused`, `not_judged`."""
         match name:
             case "open":
                 return self["ordered"] - sum(self[state] for state in definitions.STATES if state != "open")
             case "arrived":
                 return self["delivered"] + self["late"]
+            case "missed":
+                return self["failed"] + self["expired"]
             case "refused":
-                return sum(self.refused.values())
+                return self["attempted"] - self["accepted"]
+            case "not_judged":
+                not_in_time = sum(self[state] for state in definitions.JUDGED)
+                return not_in_time - sum(self.verdicts.values())
             case _:
                 return self.counts[name]
 
@@ -60,10 +70,11 @@ class Numbers:
     @property
     def not_delivered(self) -> float | None:
         """The share of failed and expired in what has ended, without what was called off or never to be sent."""
-        missed = self["failed"] + self["expired"]
-        return share(missed, missed + self["arrived"])
+        return share(self["missed"], self["missed"] + self["arrived"])
 
     def percentile_ms(self, share_: float, part: str = "latency") -> float | None:
+        if part == "latency" and self.latencies:
+            return latency.percentile_of(self.latencies, share_)
         return latency.percentile_ms(self.times.get(part, {}), share_)
 
 
@@ -71,6 +82,7 @@ class Numbers:
 class _Sums:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     refused: dict[str, int] = field(default_factory=dict)
+    verdicts: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, list[latency.Histogram]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -78,13 +90,16 @@ class _Sums:
             self.counts[name] += row[name]
         for outcome, count in row["refused"].items():
             self.refused[outcome] = self.refused.get(outcome, 0) + count
+        for verdict, count in row["verdicts"].items():
+            self.verdicts[verdict] = self.verdicts.get(verdict, 0) + count
         for part, one in (("latency", row["latency"]), ("taken", row["handoff"]), *row["times"].items()):
             if one:
                 self.histograms.setdefault(part, []).append(one)
 
     def numbers(self) -> Numbers:
         times = {part: latency.merge(parts) for part, parts in self.histograms.items()}
-        return Numbers(counts=self.counts, refused=dict(sorted(self.refused.items())), times=times)
+        verdicts = dict(sorted(self.verdicts.items(), key=lambda item: (-item[1], item[0])))
+        return Numbers(counts=self.counts, refused=dict(sorted(self.refused.items())), verdicts=verdicts, times=times)
 
 
 def of(rollups: QuerySet[HourlyRollup]) -> Numbers:
@@ -95,14 +110,46 @@ def of(rollups: QuerySet[HourlyRollup]) -> Numbers:
 def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
     """The sums for each value of some fields, such as `site_id` and `hour`; read row by row, kept by group."""
     groups: dict[tuple[Any, ...], _Sums] = {}
-    for row in rollups.order_by().values(*{*fields, *COUNTS, *HISTOGRAMS, "refused"}).iterator():
+    for row in rollups.order_by().values(*{*fields, *COUNTS, *HISTOGRAMS, "refused", "verdicts"}).iterator():
         groups.setdefault(tuple(row[name] for name in fields), _Sums()).add(row)
     return {key: sums.numbers() for key, sums in groups.items()}
 
 
+def summed(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
+    """The counts alone for each value of some fields, summed by the database: no times, no outcomes."""
+    totals: Any = {f"sum_{name}": Sum(name) for name in COUNTS}
+    groups = rollups.order_by().values_list(*fields).annotate(**totals)
+    found = {}
+    for row in groups:
+        key, counts = row[: len(fields)], row[len(fields) :]
+        found[key] = Numbers(counts=dict(zip(COUNTS, counts, strict=True)))
+    return found
+
+
+def total(parts: Iterable[Numbers]) -> Numbers:
+    """The counts and latencies of all of them together."""
+    parts = list(parts)
+    counts = {name: sum([part.counts[name] for part in parts]) for name in COUNTS}
+    return Numbers(counts=counts, latencies=[one for part in parts for one in _latencies(part) if one])
+
+
+def merged(parts: Iterable[Numbers]) -> Numbers:
+    """The same as one histogram, for tables that say more of the latency than one percentile."""
+    found = total(parts)
+    return replace(found, times={"latency": latency.merge(found.latencies)}, latencies=())
+
+
+def _latencies(numbers: Numbers) -> Sequence[latency.Histogram]:
+    return numbers.latencies or [numbers.times.get("latency", {})]
+
+
 def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:
     """Each rollup as it stands, by hour, site and provider: for tables of any length."""
-    for row in rollups.order_by("hour", "site_id", "provider").values(*KEY, *COUNTS, *HISTOGRAMS, "refused").iterator():
+    for row in (
+        rollups.order_by("hour", "site_id", "provider")
+        .values(*KEY, *COUNTS, *HISTOGRAMS, "refused", "verdicts")
+        .iterator()
+    ):
         sums = _Sums()
         sums.add(row)
         yield (row["hour"], row["site_id"], row["provider"]), sums.numbers()
@@ -118,37 +165,3 @@ def as_of(first: datetime, end: datetime) -> datetime | None:
     states = RollupState.objects.filter(hour__gte=hour_of(first), hour__lt=end)
     last: datetime | None = states.aggregate(last=Max("counted_at"))["last"]
     return last
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """What the tiles of the first page show."""
-
-    since: datetime
-    as_of: datetime | None
-    """When the numbers were counted; None if they never were."""
-    messages: int
-    delivery_rate: float | None
-    p95_ms: float | None
-    fallback_rate: float | None
-
-
-def last_hours(now: datetime, hours: int = 24) -> Health:
-    """The current hour, and the full ones before it."""
-    since, end = hour_of(now) - timedelta(hours=hours - 1), hour_of(now) + timedelta(hours=1)
-    rollups = between(since, end)
-    total = rollups.aggregate(
-        **{name: Sum(name, default=0) for name in ("ordered", "delivered", "handed_over", "fallback")}
-    )
-    return Health(
-        since=since,
-        as_of=as_of(since, end),
-        messages=total["ordered"],
-        delivery_rate=share(total["delivered"], total["handed_over"]),
-        p95_ms=_p95_ms(rollups.values_list("latency", flat=True).iterator()),
-        fallback_rate=share(total["fallback"], total["handed_over"]),
-    )
-
-
-def _p95_ms(histograms: Iterable[latency.Histogram]) -> float | None:
-    return latency.percentile_ms(latency.merge(histograms), 0.95)

@@ -55,13 +55,22 @@ def mean_ms(of: Histogram) -> float | None:
 
 def percentile_ms(of: Histogram, share: float) -> float | None:
     """The latency that `share` (0 to 1) of the deliveries did not exceed; None where there were none."""
-    rank = max(1, ceil(share * count(of)))
+    return percentile_of([of], share)
+
+
+def percentile_of(histograms: Sequence[Histogram], share: float) -> float | None:
+    """The same of all of them together. They are not merged: only the bucket that holds it is looked into."""
+    counts: dict[str, int] = {}
+    for one in histograms:
+        for number, held in one.items():
+            counts[number] = counts.get(number, 0) + held[0]
+    rank = max(1, ceil(share * sum(counts.values())))
     before = 0
-    for number in sorted(of, key=int):
-        here = of[number]
-        if before + here[0] >= rank:
+    for number in sorted(counts, key=int):
+        if before + counts[number] >= rank:
+            [here] = merge({number: one[number]} for one in histograms if number in one).values()
             return _inside_ms(rank - before, *here)
-        before += here[0]
+        before += counts[number]
     return None
 
 

@@ -45,6 +45,10 @@ class HourlyRollup(models.Model):
         default=dict, help_text="Histograms by part: queue, handoff, transit, ack_return; end_to_end; to_open."
     )
 
+    verdicts = models.JSONField(
+        default=dict, help_text="Of failed, expired, cancelled and late: how many of each verdict. Not judged: none."
+    )
+
     attempted = models.PositiveIntegerField(default=0, help_text="Accepted and refused attempts.")
     accepted = models.PositiveIntegerField(default=0)
     refused = models.JSONField(default=dict, help_text="Attempts that were not accepted, by outcome.")

@@ -24,7 +24,7 @@ COUNTS = (
     "ordered", "delivered", "late", "failed", "expired", "cancelled", "skipped", "handed_over", "fallback", "skewed",
     "opened", "clicked", "latency_count", "latency_sum_ms", "attempted", "accepted", "retries",
 )  # fmt: skip
-FIELDS = (*COUNTS, "refused", "latency", "times", "handoff")
+FIELDS = (*COUNTS, "verdicts", "refused", "latency", "times", "handoff")
 ROWS_AT_ONCE = 2_000
 
 
@@ -32,12 +32,14 @@ ROWS_AT_ONCE = 2_000
 class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
     times_ms: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def as_fields(self) -> dict[str, Any]:
         histograms = {part: latency.histogram(sorted(values)) for part, values in sorted(self.times_ms.items())}
         return {
             **{name: self.counts[name] for name in COUNTS},
+            "verdicts": dict(self.verdicts),
             "refused": dict(self.refused),
             "latency": histograms.pop("latency", {}),
             "handoff": histograms.pop("taken", {}),
@@ -103,6 +105,8 @@ def _count_message(tally: Tally, push: PushNotificationLog) -> None:
     tally.counts["ordered"] += 1
     if push.status not in (Status.PENDING, Status.SENT):
         tally.counts["late" if push.late else str(push.status)] += 1
+    if push.verdict:
+        tally.verdicts[push.verdict] += 1
     if push.sent_at is not None or push.status == Status.DELIVERED:
         tally.counts["handed_over"] += 1
         tally.counts["fallback"] += push.fallback_from != ""

@@ -8,6 +8,7 @@ An hour may have changed, and is marked, if since MARGIN before the last look
 - a message of it was born (message ids begin with their time; `created_at` is the job's and may lie hours back),
 - a message of it was acked (receipt ids begin with their time): this is how late acks correct their hour,
 - a message of it was tried in vain,
+- a message of it was judged (judging.py marks its hour itself),
 - its open messages are in other states or on other providers than at its last count (handed over, moved on untried,
   expired, failed, cancelled),
 - or it is one of the hours since then itself, because attempts are counted in their own hour.
@@ -56,6 +57,15 @@ def mark_changed(now: datetime) -> int:
         marks, update_conflicts=True, unique_fields=["hour"], update_fields=["dirty", "looked_at"]
     )
     return len(marks)
+
+
+def mark(moments: Iterable[datetime]) -> None:
+    """Count the hours of messages of these `created_at` again. What nobody looked at yet is counted in any case."""
+    looked_at = RollupState.objects.looked_at()
+    if looked_at is None:
+        return
+    marks = [RollupState(hour=hour, looked_at=looked_at) for hour in sorted({hour_of(moment) for moment in moments})]
+    RollupState.objects.bulk_create(marks, update_conflicts=True, unique_fields=["hour"], update_fields=["dirty"])
 
 
 def hours_between(first: datetime, last: datetime) -> Iterator[datetime]:

@@ -3,13 +3,19 @@
 from celery import shared_task
 from django.conf import settings
 
-from analytics import alerts, healing, rollups, telling, zombies
+from analytics import alerts, healing, judging, rollups, telling, zombies
 
 
 @shared_task(name="analytics.roll_up")
 def roll_up() -> int:
     """Count the hours that changed; twice, or twice at once, gives the same rows."""
     return rollups.roll_up()
+
+
+@shared_task(name="analytics.judge")
+def judge() -> int:
+    """Say why messages were not delivered in time; twice, or twice at once, gives the same rows."""
+    return judging.judge_ripe()
 
 
 @shared_task(name="analytics.judge_alerts")

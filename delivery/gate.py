@@ -10,8 +10,9 @@ from django.conf import settings
 from django.core.cache import caches
 
 from delivery import breaker
-from delivery.models import ProviderState
+from delivery.models import GateSpan, ProviderState
 from delivery.models.alert import Alert
+from delivery.models.gate_span import Trouble
 from delivery.models.provider_state import NOT_CLOSED
 from delivery.outcomes import Outcome, OutcomeKind
 
@@ -120,7 +121,7 @@ def learn(provider: str, credential: str, outcomes: Sequence[Outcome], now: date
     state = _seen.get(key)
     if misconfigured:
         why = misconfigured[0].detail or misconfigured[0].code
-        pause(provider, credential, why=why, now=now, seconds=MISCONFIGURED_WAIT_S)
+        pause(provider, credential, why=why, now=now, seconds=MISCONFIGURED_WAIT_S, trouble=Trouble.MISCONFIGURED)
         Alert.objects.open_or_repeat("misconfigured", f"{provider}/{credential}", why, now)
     elif state is not None and state.state in NOT_CLOSED:
         _after_probe(state, failed, answered, now, window)
@@ -134,9 +135,12 @@ def learn(provider: str, credential: str, outcomes: Sequence[Outcome], now: date
         _slow_down(key, throttled, now)
 
 
-def pause(provider: str, credential: str, *, why: str, now: datetime, seconds: float) -> None:
+def pause(
+    provider: str, credential: str, *, why: str, now: datetime, seconds: float, trouble: Trouble = Trouble.FAILING
+) -> None:
     """Send nothing with this credential for a while."""
     ProviderState.objects.of(provider, credential).open(until=now + timedelta(seconds=seconds), why=why, now=now)
+    GateSpan.objects.note(provider, credential, trouble, why=why, now=now)
 
 
 def _after_probe(
@@ -146,6 +150,7 @@ def _after_probe(
     row = ProviderState.objects.filter(pk=state.pk)
     if answered:
         if row.close(now):
+            GateSpan.objects.end(state.provider, state.credential, now)
             Alert.objects.close("misconfigured", f"{state.provider}/{state.credential}", now)
             log.warning("breaker closed", extra={"provider": state.provider, "credential": state.credential})
         window.forget()
@@ -153,12 +158,14 @@ def _after_probe(
         asked_s = [outcome.retry_after_s for outcome in failed if outcome.retry_after_s]
         wait_s = breaker.wait_s(state.opened_times, asked_s)
         row.open(until=now + timedelta(seconds=wait_s), why=_codes(failed), now=now)
+        GateSpan.objects.note(state.provider, state.credential, Trouble.FAILING, why=_codes(failed), now=now)
 
 
 def _slow_down(key: tuple[str, str], throttled: Sequence[Outcome], now: datetime) -> None:
     """Half of what this process sends, for every process. The message itself waits for as long as it was told."""
     rate_per_s = max(SLOWEST_PER_S, _rate(key) * settings.SEND_PROCESSES / 2)
     ProviderState.objects.of(*key).slow_down(rate_per_s, now=now, keep_since=now - timedelta(seconds=FASTER_EVERY_S))
+    GateSpan.objects.note(*key, Trouble.THROTTLED, why=_codes(throttled), now=now)
     log.warning("slowed down", extra={"provider": key[0], "credential": key[1], "why": _codes(throttled)})
 
 

@@ -19,6 +19,7 @@ from delivery import gate
 from delivery.models import Channel, ProviderState
 from delivery.models.alert import Alert
 from delivery.models.channel import ChannelState
+from delivery.models.gate_span import Trouble
 from delivery.outcomes import Outcome, OutcomeKind
 from delivery.providers.base import Provider
 
@@ -156,4 +157,11 @@ def _release(state: ProviderState, code: str, channels: int, now: datetime) -> N
         "blast-radius guard tripped", extra={"provider": state.provider, "credential": state.credential, "code": code}
     )
     if state.window_accepted < state.window_sends / 2:
-        gate.pause(state.provider, state.credential, why=f"guard: {code}", now=now, seconds=PAUSE_S)
+        gate.pause(
+            state.provider,
+            state.credential,
+            why=f"guard: {code}",
+            now=now,
+            seconds=PAUSE_S,
+            trouble=Trouble.MISCONFIGURED,
+        )

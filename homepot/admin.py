@@ -1,4 +1,4 @@
-"""The admin site: stock Django admin under our name. Its first page is Push Health (analytics/dashboard.py)."""
+"""The admin site: stock Django admin under our name. Its first page is Push Health (analytics/pages/)."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
 KEYS = ("secret-key", "admin-password", "mqtt-password")
 """Made here; `manage.py demo` adds an API key and the bootstrap key of the demo sites."""
-PUSH_PORTS = ("fcm", "apns", "wns", "web_push", "push_control", "push_devices")
+PUSH_PORTS = ("fcm", "apns", "wns", "web_push", "push_control", "push_devices", "push_browsers")
 """As `manage.py push_services --ports` expects them."""
 
 READY_S = 90.0
@@ -55,6 +55,7 @@ def main() -> None:
                     number("PORT", 8000),
                     number("SITES", 10),
                     number("FLEET", 300),
+                    number("HISTORY", 24),
                 )
     except CannotRun as problem:
         sys.exit(f"\n{problem}")
@@ -62,7 +63,7 @@ def main() -> None:
         return  # how a run is meant to end
 
 
-def run(host: str, port: int, sites: int, fleet: int) -> None:
+def run(host: str, port: int, sites: int, fleet: int, history: int) -> None:
     began = time.monotonic()
     say("HOMEPOT Delivery on this machine; data in var/, Ctrl-C stops everything")
     refuse_busy_port(host, port)
@@ -75,8 +76,8 @@ def run(host: str, port: int, sites: int, fleet: int) -> None:
             env = environment(host, port, sites, fleet, sockets)
         with step("database"):
             manage(env, "migrate", "--verbosity", "0")
-        with step(f"{sites} demo sites"):
-            manage(env, "demo", "--sites", str(sites))
+        with step(f"{sites} demo sites, {history} hours of history"):
+            manage(env, "demo", "--sites", str(sites), "--history", str(history))
         config = brokers.write_private(
             VAR / "supervisord.conf",
             supervision.configuration(

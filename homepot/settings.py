@@ -9,7 +9,7 @@ from csp.constants import NONE, SELF
 
 from delivery import crash_points
 from delivery.priority import PRIORITY_WORDS
-from homepot import credentials, env, logs
+from homepot import credentials, env, logs, portal_files
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -78,7 +78,8 @@ TEMPLATES = [
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets"]
+STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets", ("portal", BASE_DIR / "clients" / "web" / "portal")]
+WHITENOISE_ADD_HEADERS_FUNCTION = portal_files.add_headers
 WHITENOISE_USE_FINDERS = SIMULATOR
 WHITENOISE_AUTOREFRESH = False
 LANGUAGE_CODE = "en-gb"
@@ -225,6 +226,7 @@ CELERY_BEAT_SCHEDULE = {
         "delivery.detour": 10.0,
         "delivery.hedge": 2.0,
         "analytics.roll_up": 15.0,
+        "analytics.judge": 10.0,
         "delivery.close_silent_spans": 30.0,
         "delivery.archive_silent_channels": 86_400.0,
         "delivery.forget_idempotency_keys": 86_400.0,

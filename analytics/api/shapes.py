@@ -48,6 +48,8 @@ def written(numbers: Numbers) -> dict[str, Any]:
             "handoff_ms": spread_ms(numbers.times.get("taken", {})),
         },
         "failures": dict(numbers.refused),
+        "verdicts": dict(numbers.verdicts),
+        "not_judged": numbers["not_judged"],
     }
 
 
@@ -129,4 +131,9 @@ def numbers_fields() -> dict[str, Any]:
             child=count(),
             help_text="Refused attempts by outcome: retry, throttled, address_gone, rejected, misconfigured.",
         ),
+        "verdicts": serializers.DictField(
+            child=count(),
+            help_text="Why messages were late, failed, expired or cancelled, by verdict; see docs/verdicts.md.",
+        ),
+        "not_judged": _counted(definitions.NOT_JUDGED),
     }

@@ -7,7 +7,7 @@ from itertools import islice
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
 
 LINES_AT_ONCE = 500
@@ -22,11 +22,11 @@ def safe(cell: Cell) -> Cell:
 
 
 def download(
-    request: Request, name: str, columns: Sequence[str], lines: Iterable[Sequence[Cell]]
+    request: Request | HttpRequest, name: str, columns: Sequence[str], lines: Iterable[Sequence[Cell]]
 ) -> StreamingHttpResponse:
     """The table as a file that is written while it is sent."""
     chunks = _chunks(columns, lines)
-    under_asgi = isinstance(request._request, ASGIRequest)
+    under_asgi = isinstance(request._request if isinstance(request, Request) else request, ASGIRequest)
     response = StreamingHttpResponse(
         _in_turn(chunks) if under_asgi else chunks,
         content_type="text/csv; charset=utf-8",

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('analytics', '0002_times'),
+        ('analytics', '0003_verdicts'),
         ('delivery', '0007_alerts'),
     ]
 

@@ -1,16 +1,20 @@
 """Devices, with their channels; their keys are given out here and never shown again."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import DateTimeField, QuerySet, Value
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from delivery import clocks, ranks, registration
+from delivery.admin import trial
 from delivery.admin.base import RecordAdmin, actor, one
 from delivery.admin.channels import ChannelInline
 from delivery.admin.looks import NOTHING, masked, moment
@@ -21,6 +25,7 @@ from delivery.models.device import Lifecycle
 @admin.register(Device)
 class DeviceAdmin(RecordAdmin[Device]):
     sees_through = "site__technicians"
+    change_form_template = "admin/device.html"
     list_display = ("device_id", "online", "name", "site_name", "platform", "lifecycle", "last_heartbeat", "ways")
     list_filter = ("lifecycle",)
     search_fields = ("device_id",)
@@ -45,6 +50,42 @@ class DeviceAdmin(RecordAdmin[Device]):
         """Each with the moment at which it was asked for, so that "online" means the same in every row."""
         asked_at = Value(clocks.db_now(), output_field=DateTimeField())
         return super().get_queryset(request).annotate(asked_at=asked_at).prefetch_related("channels")
+
+    def get_urls(self) -> list[URLPattern]:
+        test = self.admin_site.admin_view(self.test_view)
+        return [path("<path:object_id>/test-push/", test, name="delivery_device_test"), *super().get_urls()]
+
+    def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """POST: send a test push, then back to the device's page, which asks (GET) how far it has come."""
+        device = self.get_object(request, object_id)
+        if device is None or not self.has_view_permission(request, device):
+            raise Http404
+        if request.method != "POST":
+            return TemplateResponse(
+                request, "admin/test_push.html", trial.panel(device, request.GET.get("message", ""))
+            )
+        if not self.has_change_permission(request, device):
+            raise PermissionDenied
+        sent = trial.send(device, request)
+        page = reverse("admin:delivery_device_change", args=[device.pk])
+        if isinstance(sent, UUID):
+            return HttpResponseRedirect(f"{page}?test={sent}")
+        self.message_user(request, sent, messages.WARNING)
+        return HttpResponseRedirect(page)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        device = self.get_object(request, object_id)
+        told: dict[str, Any] = {}
+        if device is not None:
+            told = {
+                "test": trial.panel(device, request.GET.get("test", "")),
+                "test_url": reverse("admin:delivery_device_test", args=[device.pk]),
+                "recent": trial.recent(device),
+                "all_url": f"{reverse('admin:delivery_pushnotificationlog_changelist')}?device={device.device_id}",
+            }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **told})
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
         """Moving a device moves who may send to it: not for a technician of one of the two sites."""

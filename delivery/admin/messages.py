@@ -12,41 +12,27 @@ from django.utils.safestring import SafeString
 
 from delivery.admin import timeline
 from delivery.admin.base import ReadOnlyAdmin
-from delivery.admin.looks import LOOKS, NOTHING, badge, duration, local, moment, word_of, zone_of
+from delivery.admin.chosen import CountedUnder, HowItWent, NewestOrders, OrderedIn, Refused, chosen
+from delivery.admin.looks import NOTHING, badge, duration, local, moment, word_of, zone_of
 from delivery.models import Job, PushNotificationLog
-
-
-class HowItWent(admin.SimpleListFilter):
-    """By state, late apart from delivered."""
-
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(word, f"{look.shape} {word}") for word, look in LOOKS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case None:
-                return queryset
-            case "delivered":
-                return queryset.filter(status="delivered", expired_at=None)
-            case "late":
-                return queryset.filter(status="delivered", expired_at__isnull=False)
-            case word:
-                return queryset.filter(status=word)
 
 
 @admin.register(PushNotificationLog)
 class MessageAdmin(ReadOnlyAdmin[PushNotificationLog]):
     sees_through = "site__technicians"
     change_form_template = "admin/message.html"
-    list_display = ("message", "state", "device_id", "site_name", "provider", "ordered", "latency", "why")
-    list_filter = (HowItWent, "provider", "priority")
+    list_display = ("message", "state", "device_id", "site_name", "provider", "ordered", "latency", "code_only", "why")
+    list_filter = (HowItWent, "verdict", CountedUnder, OrderedIn, "provider", "priority", Refused)
     search_fields = ("message_id",)
     search_help_text = "Message id, job id or device id, in full"
     fields = ("message_id", "state", "device_page", "job_page", "site_name", "provider", "channel", "expires", "code")
     readonly_fields = fields
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NewestOrders]:
+        return NewestOrders
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"chosen": chosen(request), **(extra_context or {})})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[PushNotificationLog], search_term: str
@@ -70,6 +56,7 @@ class MessageAdmin(ReadOnlyAdmin[PushNotificationLog]):
             told = {
                 "lines": timeline.lines(push),
                 "ending": timeline.ending(push),
+                "why": timeline.why(push),
                 "badge": badge(word_of(push)),
                 "zone": str(zone or ""),
                 "deadline": f"{local(push.expires_at, zone)}" if zone else "",
@@ -100,8 +87,14 @@ class MessageAdmin(ReadOnlyAdmin[PushNotificationLog]):
         return "clock off" if push.clock_skewed else duration(push.latency_ms)
 
     @admin.display(description="code")
-    def why(self, push: PushNotificationLog) -> str:
+    def code_only(self, push: PushNotificationLog) -> str:
         return push.error_code or NOTHING
+
+    @admin.display(description="why not in time")
+    def why(self, push: PushNotificationLog) -> SafeString | str:
+        if not push.verdict:
+            return NOTHING
+        return format_html('<span title="{}">{}</span>', push.evidence, push.get_verdict_display())
 
     @admin.display(description="code")
     def code(self, push: PushNotificationLog) -> str:

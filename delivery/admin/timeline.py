@@ -119,6 +119,24 @@ def ending(push: PushNotificationLog) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why it was not delivered in time, above the timeline."""
+
+    verdict: str
+    evidence: str
+    looks_again: SafeString | str
+    """When it is judged again, as more may be known then; empty where that is settled."""
+
+
+def why(push: PushNotificationLog) -> Reason | None:
+    """None for what arrived in time, is still on its way, or ended this moment and is not judged yet."""
+    if not push.verdict:
+        return None
+    again = "" if push.judge_at is None else moment(push.judge_at)
+    return Reason(push.get_verdict_display(), push.evidence, again)
+
+
 def _latency(push: PushNotificationLog) -> str:
     return "" if push.latency_ms is None else f"{duration(push.latency_ms)} after it was sent"
 

@@ -71,6 +71,7 @@ class MessageView(AnyView):
                 "error_code": message.error_code or None,
                 "error_message": message.error_message or None,
                 "verdict": message.verdict or None,
+                "evidence": message.evidence or None,
                 "timeline": [_event(event) for event in timeline.of(message)],
             }
         )

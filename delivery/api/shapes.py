@@ -94,6 +94,7 @@ MESSAGE = shape(
     error_code=maybe(),
     error_message=maybe(),
     verdict=maybe(),
+    evidence=maybe(),
     timeline=answers.many("Event", at=moment(), what=text()),
 )
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('delivery', '0005_last_run'),
+        ('delivery', '0006_verdicts'),
     ]
 
     operations = [

@@ -12,6 +12,7 @@ from delivery.models.device import Device
 from delivery.models.device_command import DeviceCommand
 from delivery.models.device_job import DeviceJob
 from delivery.models.device_report import DeviceReport
+from delivery.models.gate_span import GateSpan
 from delivery.models.job import Job
 from delivery.models.last_run import LastRun
 from delivery.models.provider_state import ProviderState
@@ -21,6 +22,7 @@ from delivery.models.refused_registration import RefusedRegistration
 from delivery.models.site import Site
 from delivery.models.site_pin import SitePin
 from delivery.models.telemetry import TelemetryBatch, TelemetryLog
+from delivery.models.verdict import Verdict
 
 __all__ = [
     "AddressChallenge",
@@ -35,6 +37,7 @@ __all__ = [
     "DeviceCommand",
     "DeviceJob",
     "DeviceReport",
+    "GateSpan",
     "Job",
     "LastRun",
     "ProviderState",
@@ -46,4 +49,5 @@ __all__ = [
     "Status",
     "TelemetryBatch",
     "TelemetryLog",
+    "Verdict",
 ]

@@ -11,6 +11,7 @@ from delivery.models.job import PAUSED_UNTIL, Job
 from delivery.models.keys import new_message_id
 from delivery.models.push_log_verbs import PushNotificationLogQuerySet
 from delivery.models.site import Site
+from delivery.models.verdict import Verdict
 from delivery.priority import Priority
 
 INBOX = "inbox"
@@ -31,6 +32,11 @@ class Status(models.TextChoices):
 
 
 ENDED = [Status.DELIVERED, Status.FAILED, Status.EXPIRED, Status.CANCELLED, Status.SKIPPED]
+
+UNJUDGED = models.Q(verdict="") & (
+    models.Q(status__in=["failed", "expired", "cancelled"]) | models.Q(status="delivered", expired_at__isnull=False)
+)
+"""Ended, not delivered in time, and nobody has said why yet. (What was skipped was never to be sent.)"""
 
 
 class PushNotificationLog(models.Model):
@@ -82,7 +88,11 @@ class PushNotificationLog(models.Model):
     fallback_from = models.CharField(max_length=20, db_default="", help_text="The provider before this one.")
     error_code = models.CharField(max_length=100, db_default="")
     error_message = models.CharField(max_length=500, db_default="")
-    verdict = models.CharField(max_length=30, db_default="")
+    verdict = models.CharField(
+        max_length=30, choices=Verdict, db_default="", help_text="Why it was not delivered in time; empty: not judged."
+    )
+    evidence = models.CharField(max_length=300, db_default="", help_text="What the verdict rests on, in a sentence.")
+    judge_at = models.DateTimeField(null=True, help_text="When more may be known, and it is judged again.")
 
     objects = PushNotificationLogQuerySet.as_manager()
 
@@ -112,6 +122,11 @@ class PushNotificationLog(models.Model):
                 name="push_log_hedge_idx",
             ),
             models.Index(fields=["created_at"], name="push_log_created_idx"),
+            models.Index(fields=["id"], condition=UNJUDGED, name="push_log_unjudged_idx"),
+            models.Index(
+                fields=["judge_at"], condition=models.Q(judge_at__isnull=False), name="push_log_judge_again_idx"
+            ),
+            models.Index(fields=["verdict", "id"], condition=~models.Q(verdict=""), name="push_log_verdict_idx"),
         ]
 
     def __str__(self) -> str:

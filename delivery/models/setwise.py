@@ -120,6 +120,13 @@ def us_between(later: str, earlier: str) -> str:
     return f"django_timestamp_diff({later}, {earlier})"
 
 
+def whole_seconds(moment: str) -> str:
+    """SQL for a time expression in whole seconds since 1970."""
+    if connection.vendor == "postgresql":
+        return f"CAST(FLOOR(date_part('epoch', {moment})) AS bigint)"
+    return f"CAST(strftime('%%s', {moment}) AS integer)"
+
+
 def as_json(text: str) -> str:
     """SQL that makes a JSON value of a text expression."""
     return f"{text}::jsonb" if connection.vendor == "postgresql" else text

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from simulator.fleet.habits import DeviceClock
 
 FCM, MQTT, SIMULATION, INBOX = "fcm", "mqtt", "simulation", "inbox"
 PUSH_SERVICES = (FCM, "apns", "wns", "web_push")
@@ -47,21 +49,25 @@ class Ack:
     message_id: str
     ack_token: str
     give_up_at: float
+    refusal: str = ""
+    """The code with which the device refuses the message; empty: it takes it."""
     received_at: str = ""
     tries: int = 0
 
-    def arrive(self) -> None:
-        """The device has the message now, by its own clock; said once, however often the ack is repeated."""
+    def arrive(self, at: datetime) -> None:
+        """The device has the message at this time of its own clock; the first counts, however often it is repeated."""
         if not self.received_at:
-            self.received_at = datetime.now(UTC).isoformat()
+            self.received_at = at.isoformat()
 
     def body(self) -> dict[str, str]:
         body = {
             "message_id": self.message_id,
             "device_id": self.device.identity.device_id,
-            "status": "delivered",
+            "status": "failed" if self.refusal else "delivered",
             "received_at": self.received_at,
         }
+        if self.refusal:
+            body["error_code"] = self.refusal
         if self.ack_token:
             body["ack_token"] = self.ack_token
         return body
@@ -71,6 +77,9 @@ class Ack:
 class Device:
     identity: Identity
     acks_over_mqtt: bool = False
+    clock: DeviceClock = field(default_factory=DeviceClock)
+    away: bool = False
+    """Without network or power just now."""
     received: int = 0
     """Different messages."""
     duplicates: int = 0

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 from simulator.fleet.device import Device, read_message
 from simulator.fleet.server import backoff_s
+from simulator.fleet.troubles import Troubles
 from simulator.services import Accepted, DeviceStream
 from simulator.services.together import ADDRESSES_FILE
 
@@ -56,13 +57,15 @@ class Addresses:
 class PushStream:
     """The connection over which the services hand messages to all devices."""
 
-    def __init__(self, folder: Path, rng: Random, *, on_push: OnPush) -> None:
+    def __init__(self, folder: Path, rng: Random, *, on_push: OnPush, troubles: Troubles) -> None:
         self._folder = folder
         self._rng = rng
         self._on_push = on_push
+        self._troubles = troubles
         self._devices: dict[tuple[str, str], Device] = {}
         self._online: set[str] = set()
         self._more = asyncio.Event()
+        self._settled = asyncio.Event()
 
     @property
     def online(self) -> int:
@@ -73,6 +76,18 @@ class PushStream:
         """Its messages come from now on, or as soon as the services are there."""
         self._devices[_key(device.identity.channel, device.identity.address)] = device
         self._more.set()
+
+    def move(self, device: Device, old_address: str) -> None:
+        """Its address is another one; what is sent to the old one no longer reaches it."""
+        self._devices.pop(_key(device.identity.channel, old_address), None)
+        self._online.discard(device.identity.device_id)
+        self.add(device)
+
+    async def look_again(self) -> None:
+        """Who can be reached has changed; returns when the services know it."""
+        self._settled.clear()
+        self._more.set()
+        await self._settled.wait()
 
     async def run(self) -> None:
         tries = 0
@@ -96,20 +111,27 @@ class PushStream:
             self._online.clear()
 
     async def _subscribe(self, stream: DeviceStream) -> None:
-        """Every device that there is, then every one that comes."""
+        """Every device that can be reached, then every one that comes or goes."""
         while True:
             self._more.clear()
-            for service, devices in self._offline().items():
+            for service, devices in self._by_service(online=False).items():
                 await stream.subscribe(service, [device.identity.address for device in devices])
                 self._online.update(device.identity.device_id for device in devices)
+            for service, devices in self._by_service(online=True).items():
+                await stream.unsubscribe(service, [device.identity.address for device in devices])
+                self._online.difference_update(device.identity.device_id for device in devices)
+            if not self._more.is_set():
+                self._settled.set()
             await self._more.wait()
 
-    def _offline(self) -> dict[str, list[Device]]:
-        by_service: dict[str, list[Device]] = defaultdict(list)
+    def _by_service(self, *, online: bool) -> dict[str, list[Device]]:
+        """The devices that are online and should not be, or the other way round."""
+        found: dict[str, list[Device]] = defaultdict(list)
         for device in self._devices.values():
-            if device.identity.device_id not in self._online:
-                by_service[device.identity.channel].append(device)
-        return by_service
+            is_online = device.identity.device_id in self._online
+            if is_online is online and self._troubles.hears(device, device.identity.channel) is not online:
+                found[device.identity.channel].append(device)
+        return found
 
     def _take(self, message: Accepted) -> None:
         device = self._devices.get(_key(message.service, message.address))

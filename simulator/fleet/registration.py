@@ -44,18 +44,46 @@ class Registration:
                 return identity
             identity = None
 
-    async def heartbeat(self, identity: Identity) -> Answer | None:
-        """Say once that the device is there; None when no answer comes."""
+    async def heartbeat(self, identity: Identity, at: datetime) -> Answer | None:
+        """Say once that the device is there, and what its clock says; None when no answer comes."""
+        body = _heartbeat(identity, at)
         try:
-            return await self._server.call("POST", "/agent/heartbeat", _heartbeat(identity), headers=identity.headers)
+            return await self._server.call("POST", "/agent/heartbeat", body, headers=identity.headers)
         except Away:
             return None
+
+    async def describe(self, place: Place, identity: Identity, firmware_version: str = "") -> Answer:
+        """Say what the device is, with the firmware of its plan or another one."""
+        said = _dna(place, identity)
+        if firmware_version:
+            said["firmware_version"] = firmware_version
+        return await self._server.insist("POST", "/agent/device-dna", said, headers=identity.headers)
+
+    async def readdress(self, place: Place, identity: Identity) -> bool:
+        """Take another address of its push service and tell the server; whether it has one now."""
+        address = await self._addresses.insist(identity.channel)
+        answer = await self._put_channel(identity, identity.channel, address, 0)
+        if answer.status not in (200, 201):
+            self._say_once(f"a new {identity.channel} address was refused", answer)
+            return False
+        identity.address = address
+        self._roster.keep(place.name, identity)
+        return True
+
+    async def _put_channel(self, identity: Identity, provider: str, address: str, rank: int) -> Answer:
+        return await self._server.insist(
+            "PUT",
+            f"/devices/{identity.device_id}/channels/{provider}",
+            {"address": address, "rank": rank, "capabilities": capabilities_of(provider, address)},
+            headers=identity.headers,
+        )
 
     async def _still_known(self, identity: Identity) -> bool:
         """Whether the server, whose database may be a new one, knows the device of an earlier run."""
         if not self._check_known:
             return True
-        answer = await self._server.insist("POST", "/agent/heartbeat", _heartbeat(identity), headers=identity.headers)
+        body = _heartbeat(identity, datetime.now(UTC))
+        answer = await self._server.insist("POST", "/agent/heartbeat", body, headers=identity.headers)
         return answer.status != 401
 
     async def _provision(self, place: Place) -> Identity:
@@ -92,7 +120,7 @@ class Registration:
 
     async def _introduce(self, place: Place, identity: Identity) -> bool:
         """Tell the server about the device and its channels. False: it does not know this device (any more)."""
-        answer = await self._server.insist("POST", "/agent/device-dna", _dna(place, identity), headers=identity.headers)
+        answer = await self.describe(place, identity)
         if answer.status == 401:
             return False
         if answer.status != 200:
@@ -101,12 +129,7 @@ class Registration:
             identity.address = await self._addresses.insist(identity.channel)
             self._roster.keep(place.name, identity)
         for rank, (provider, address) in enumerate(channels_of(identity)):
-            answer = await self._server.insist(
-                "PUT",
-                f"/devices/{identity.device_id}/channels/{provider}",
-                {"address": address, "rank": rank, "capabilities": capabilities_of(provider, address)},
-                headers=identity.headers,
-            )
+            answer = await self._put_channel(identity, provider, address, rank)
             if answer.status not in (200, 201):
                 self._say_once(f"a {provider} channel was refused", answer)
                 return answer.status != 401
@@ -120,12 +143,12 @@ class Registration:
             log.warning("%s: status %s, %.300s", what, answer.status, answer.data)
 
 
-def _heartbeat(identity: Identity) -> dict[str, object]:
+def _heartbeat(identity: Identity, at: datetime) -> dict[str, object]:
     return {
         "device_id": identity.device_id,
         "site_id": identity.site_id,
         "status": "ONLINE",
-        "timestamp": datetime.now(UTC).isoformat(),
+        "timestamp": at.isoformat(),
     }
 
 

@@ -31,12 +31,12 @@ def message(
     of: Device, created_at: datetime, *, born_at: datetime | None = None, **fields: object
 ) -> PushNotificationLog:
     values: dict[str, object] = {"provider": "fcm", "credential": "default", "priority": 2, "status": "pending"}
+    values["expires_at"] = created_at + timedelta(minutes=5)
     return PushNotificationLog.objects.create(
         message_id=id_of(born_at or created_at),
         device=of,
         site_id=of.site_id,
         created_at=created_at,
-        expires_at=created_at + timedelta(minutes=5),
         **values | fields,
     )
 
@@ -83,6 +83,8 @@ def _end(rng: Random, push: PushNotificationLog, at: datetime) -> None:
     if status == "delivered" and rng.random() < 0.3:
         changes["opened_at"] = at + timedelta(seconds=rng.expovariate(1 / 1800))
         changes["clicked_at"] = rng.choice([None, changes["opened_at"]])
+    if status in ("failed", "expired", "cancelled") and rng.random() < 0.7:
+        changes["verdict"] = rng.choice(["unknown", "uplink_down", "too_late"])
     if "sent_at" in changes and rng.random() < 0.9:
         changes["handoff_ms"] = int(rng.lognormvariate(4, 1))
         changes["accepted_by"] = rng.choice(["", "", "", *PROVIDERS[:3]])

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ class PushServices:
     def expire_tokens(self, service: str) -> None:
         """No access token given so far is taken any more."""
         self._call("DELETE", f"/tokens?service={service}")
+
+    def retire(self, service: str, addresses: Sequence[str]) -> None:
+        """They are gone for good."""
+        self._call("DELETE", "/addresses", {"service": service, "addresses": list(addresses)})
 
     def met(self, number: int) -> int:
         """How many requests a fault that is still in force has decided about."""

@@ -41,8 +41,18 @@ SETTINGS = {
 class Rig:
     """As a context manager it starts everything, and stops everything at the end. `folder` keeps all logs."""
 
-    def __init__(self, folder: Path, *, devices: int, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        devices: int,
+        settings: Mapping[str, str],
+        sites: int = SITES,
+        channels: str = CHANNELS,
+        fleet_options: Mapping[str, object] | None = None,
+    ) -> None:
         self.folder = folder
+        self._sites, self._channels, self._fleet_options = sites, channels, fleet_options
         self.device_count = min(devices, MOST_DEVICES)
         self.settings = {**SETTINGS, **settings}
         self.postgres = servers.Postgres(folder)
@@ -84,7 +94,7 @@ class Rig:
         settings = {**self.settings, "CREDENTIALS_FILE": str(self.services.credentials_file)}
         self.production = self._stack.enter_context(Production(self.folder, **urls, settings=settings))
         self._stack.callback(self._kill_all)
-        self.api: Api = self.production.prepare(SITES)
+        self.api: Api = self.production.prepare(self._sites)
         self.record = Record(self.postgres.url)
         self._stack.callback(self.record.close)
         transitions.install(self.record)
@@ -92,9 +102,10 @@ class Rig:
             self.production,
             "fleet",
             devices=self.device_count,
-            sites=SITES,
-            channels=CHANNELS,
+            sites=self._sites,
+            channels=self._channels,
             push_services=self.services.home,
+            more=self._fleet_options,
         )
         self._stack.callback(self.fleet.process.kill)
         for name in ("web", *WORKERS, *OTHERS):

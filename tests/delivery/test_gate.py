@@ -9,7 +9,8 @@ from django.core.cache import caches
 
 from delivery import breaker, clocks, gate, guard, moving, results, sweeps
 from delivery.in_flight import Attempt
-from delivery.models import Alert, Channel, ProviderState, PushNotificationLog
+from delivery.models import Alert, Channel, GateSpan, ProviderState, PushNotificationLog
+from delivery.models.gate_span import THROTTLE_LASTS
 from delivery.models.push_log_rows import Claimed
 from delivery.outcomes import Outcome, OutcomeKind, accepted
 from tests import races
@@ -103,6 +104,35 @@ def test_a_probe_that_is_answered_opens_the_gate_and_the_rate_climbs() -> None:
     assert state().state == "closed"
     assert leave(want=5_000).count == pytest.approx(breaker.RECOVERED_PER_S * breaker.FIRST_SHARE, rel=0.1)
     assert leave(want=5_000, later_s=breaker.CLIMB_S + 1).count == 5_000
+
+
+def test_what_shut_a_gate_is_remembered_from_its_first_sign_to_its_end() -> None:
+    wrong = Outcome(kind=OutcomeKind.MISCONFIGURED, code="403", detail="wrong key")
+    learn(failures(10))
+    leave(later_s=3)
+    learn(failures(1))
+    leave(later_s=9)
+    learn([wrong])
+    open_before = set(GateSpan.objects.filter(closed_at=None).values_list("trouble", "why"))
+    leave(later_s=90)
+
+    learn([accepted()])
+
+    assert open_before == {("failing", "503"), ("misconfigured", "wrong key")}
+    assert not GateSpan.objects.filter(closed_at=None).exists()
+
+
+def test_a_throttle_is_remembered_apart_when_it_comes_again_much_later() -> None:
+    now = clocks.db_now()
+    for later_s in (0, 60, 600):
+        gate.learn(*NAME, [throttled()], now + timedelta(seconds=later_s))
+
+    spans = GateSpan.objects.order_by("began_at").values_list("trouble", "began_at", "last_at", "closed_at")
+    first, second = (now, now + timedelta(seconds=60)), now + timedelta(seconds=600)
+    assert list(spans) == [
+        ("throttled", *first, first[1] + THROTTLE_LASTS),
+        ("throttled", second, second, None),
+    ]
 
 
 def test_old_failures_do_not_close_a_gate_again_that_another_process_opened() -> None:

@@ -33,7 +33,7 @@ class Copy:
         shutil.copytree(ROOT, self.folder, ignore=shutil.ignore_patterns(".*", "var", "static", "__pycache__"))
 
     def launch(self) -> Process:
-        env = {"PORT": str(self.port), "HOST": "", "SITES": "2", "FLEET": "5"}
+        env = {"PORT": str(self.port), "HOST": "", "SITES": "2", "FLEET": "5", "HISTORY": "0"}
         command = [sys.executable, "-m", "homepot.embedded"]
         self.launchers.append(spawn("launcher", command, folder=self.folder.parent, cwd=self.folder, env=env))
         return self.launchers[-1]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.processes import Process, spawn
 
 
 class Fleet:
-    """`manage.py fleet` on an ideal network, its devices written straight into the database."""
+    """`manage.py simulate` on an ideal network, its devices written straight into the database."""
 
     def __init__(
         self,
@@ -26,11 +27,13 @@ class Fleet:
         connections: int = 0,
         ack_batch: int = 1,
         push_services: Path | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
+        """`more` are options of the command that differ."""
         self.folder = production.folder / name
         self.folder.mkdir()
         self.places: list[Place] = list(plan.places(devices, sites, plan.read_channels(channels), mqtt_acks=0.5))
-        options = {
+        options: dict[str, object] = {
             "--devices": devices,
             "--sites": sites,
             "--channels": channels,
@@ -45,8 +48,9 @@ class Fleet:
         }
         if push_services is not None:
             options["--push-services"] = push_services
+        options |= more or {}
         self._name, self._production = name, production
-        self._command: list[str | Path] = [PYTHON, "manage.py", "fleet", "--register-directly"]
+        self._command: list[str | Path] = [PYTHON, "manage.py", "simulate", "--register-directly"]
         self._command += [str(part) for option in options.items() for part in option]
         self.process = self.start()
 

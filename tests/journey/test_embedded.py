@@ -35,6 +35,7 @@ class Demo(Copy):
             "HOST": "",
             "SITES": str(SITES),
             "FLEET": str(FLEET),
+            "HISTORY": "0",
             "SIMULATION_PROFILE": "ideal",
         }
         command = [sys.executable, "-m", "homepot.embedded"]

@@ -1,5 +1,6 @@
-/* Panels that stay up to date: [data-live] names where their contents come from. Asks every 2 s while the tab is seen,
-   and stops by itself once the contents say so (they hold no [data-more] any more) or the session has ended. */
+/* Panels that stay up to date: [data-live] names where their contents come from. Asks every 2 s, or [data-live-s], while
+   the tab is seen and nothing in the panel has the focus or the pointer's tooltip. Stops by itself once the contents say
+   so (they hold no [data-more] any more) or the session has ended. */
 "use strict";
 
 const EVERY_MS = 2000;
@@ -11,12 +12,16 @@ async function refresh(panel) {
   return panel.querySelector("[data-more]") !== null;
 }
 
+function isUsed(panel) {
+  return panel.contains(document.activeElement) || panel.querySelector(".term:hover") !== null;
+}
+
 function follow(panel) {
   setTimeout(async () => {
     let goesOn = true;
-    if (!document.hidden) goesOn = await refresh(panel).catch(() => navigator.onLine !== undefined);
+    if (!document.hidden && !isUsed(panel)) goesOn = await refresh(panel).catch(() => navigator.onLine !== undefined);
     if (goesOn) follow(panel);
-  }, EVERY_MS);
+  }, panel.dataset.liveS ? panel.dataset.liveS * 1000 : EVERY_MS);
 }
 
 for (const panel of document.querySelectorAll("[data-live]")) {

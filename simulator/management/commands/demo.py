@@ -2,6 +2,7 @@
 
 import secrets
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from django.conf import settings
@@ -9,13 +10,17 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
+from analytics import judging, rollups
+from delivery import clocks
 from delivery.models import ApiKey, Site
 from delivery.models.api_key import SCOPES
 from delivery.models.keys import key_hash, new_key
 from homepot.brokers import write_private
+from simulator import history as past
 from simulator.fleet.plan import site_name
 
 NAME = "demo"
+SEED = 20261121
 RESTAURANTS = (
     ("Brasserie am Markt", "Europe/Berlin"),
     ("The Copper Kettle", "Europe/London"),
@@ -44,15 +49,30 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--sites", type=int, default=10, metavar="N", help="default 10")
+        parser.add_argument(
+            "--history", type=int, default=0, metavar="HOURS", help="write what happened in the last hours; default 0"
+        )
         parser.add_argument("--var", type=Path, default=settings.BASE_DIR / "var", metavar="FOLDER", help="default var")
 
     @transaction.atomic
-    def handle(self, *_: object, sites: int, var: Path, **__: Any) -> None:
+    def handle(self, *_: object, sites: int, var: Path, history: int, **__: Any) -> None:
         var.mkdir(parents=True, exist_ok=True)
         made = make_sites(sites, kept_secret(var / "bootstrap-key", new_key("hpb")))
         make_admin(kept_secret(var / "admin-password", secrets.token_urlsafe(18)))
         make_api_key(var / "api-key")
         self.stdout.write(f"{sites} demo sites ({made} new); the keys and the password are in {var}")
+        if history:
+            self.stdout.write(f"{make_history(sites, history)} messages of the last {history} hours")
+
+
+def make_history(sites: int, hours: int) -> int:
+    """A scripted day in an empty log, judged and summed; 0 where there are messages."""
+    demo_sites = Site.objects.filter(site_id__in=[site_name(number + 1) for number in range(sites)])
+    written = past.write(list(demo_sites.order_by("site_id")), clocks.db_now(), hours, Random(SEED))
+    if written:
+        judging.judge_ripe()
+        rollups.roll_up()
+    return written
 
 
 def kept_secret(file: Path, fresh: str) -> str:

@@ -51,6 +51,7 @@ def rollup(site: Site | None, hour: datetime, provider: str = "fcm", **fields: o
         "latency": latency.histogram(took_ms), "latency_sum_ms": sum(took_ms), "latency_count": len(took_ms),
         "times": {"queue": latency.histogram([5] * 14)},
         "attempted": 20, "accepted": 17, "refused": {"retry": 2, "rejected": 1}, "retries": 3,
+        "verdicts": {"too_late": 1, "uplink_down": 1, "cancelled": 1},
     }  # fmt: skip
     HourlyRollup.objects.create(hour=hour, site=site, provider=provider, **values | fields)
     RollupState.objects.update_or_create(hour=hour, defaults={"dirty": False, "looked_at": hour, "counted_at": hour})

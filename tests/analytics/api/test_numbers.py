@@ -128,6 +128,8 @@ def test_push_gives_rates_latency_and_failures(as_technician: APIClient) -> None
     assert found["latency_ms"] == {"p50": 700, "p95": 1400, "p99": 1400, "mean": 750, "count": 14}
     assert found["times_ms"]["queue"]["p95"] == 5
     assert found["failures"] == {"rejected": 1, "retry": 2}
+    assert found["verdicts"] == {"cancelled": 1, "too_late": 1, "uplink_down": 1}
+    assert found["not_judged"] == 1
     assert found["attempts"]["attempted"] == found["attempts"]["accepted"] + sum(found["failures"].values())
 
 

@@ -1,7 +1,9 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from delivery.admin import timeline
 from delivery.models import DeliveryAttempt, PushNotificationLog, Site
@@ -91,3 +93,33 @@ def test_late_is_another_state_than_delivered(admin: Client, push: PushNotificat
 
     assert "1 message," in admin.get("/admin/delivery/pushnotificationlog/?state=late").content.decode()
     assert "0 messages," in admin.get("/admin/delivery/pushnotificationlog/?state=delivered").content.decode()
+
+
+def test_the_reason_stands_above_the_timeline(admin: Client, push: PushNotificationLog) -> None:
+    PushNotificationLog.objects.update(
+        status="expired", verdict="device_offline", evidence="FCM took it, but <nobody> was there.", judge_at=NOON
+    )
+
+    page = admin.get(f"/admin/delivery/pushnotificationlog/{push.pk}/change/").content.decode()
+
+    assert "Why it did not arrive in time: device offline." in page
+    assert page.index("FCM took it, but &lt;nobody&gt; was there.") < page.index("Ordered")
+    assert "Judged again at" in page
+
+
+def test_what_is_not_judged_has_no_reason(admin: Client, push: PushNotificationLog) -> None:
+    page = admin.get(f"/admin/delivery/pushnotificationlog/{push.pk}/change/").content.decode()
+
+    assert "Why it did not arrive" not in page
+
+
+def test_messages_are_listed_by_their_verdict(admin: Client, push: PushNotificationLog) -> None:
+    PushNotificationLog.objects.update(status="expired", verdict="uplink_down")
+
+    with CaptureQueriesContext(connection) as asked:
+        listed = admin.get("/admin/delivery/pushnotificationlog/?verdict__exact=uplink_down").content.decode()
+    others = admin.get("/admin/delivery/pushnotificationlog/?verdict__exact=device_offline").content.decode()
+
+    assert "1 message," in listed
+    assert "0 messages," in others
+    assert not [query for query in asked.captured_queries if "DISTINCT" in query["sql"]]

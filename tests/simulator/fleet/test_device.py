@@ -1,8 +1,12 @@
 """What a device does with what it gets."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from simulator.fleet.device import REMEMBERED, Device, Identity, read_done, read_message
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def a_device() -> Device:
@@ -69,16 +73,16 @@ def test_says_when_it_got_the_message_once_and_for_all() -> None:
     ack = a_device().receive({"message_id": "m-1", "ack_token": "t"}, pushed=True, give_up_at=60)
     assert ack is not None
 
-    ack.arrive()
+    ack.arrive(NOON)
     first = ack.body()
-    ack.arrive()
+    ack.arrive(NOON + timedelta(seconds=9))
 
     assert ack.body() == first
     assert first == {
         "message_id": "m-1",
         "device_id": "d-1",
         "status": "delivered",
-        "received_at": ack.received_at,
+        "received_at": "2026-11-21T12:00:00+00:00",
         "ack_token": "t",
     }
 

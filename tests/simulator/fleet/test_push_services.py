@@ -13,6 +13,7 @@ import pytest
 from delivery.outcomes import OutcomeKind
 from simulator.fleet.device import PUSH_SERVICES, Device, Identity
 from simulator.fleet.push_services import Addresses, PushStream
+from simulator.fleet.troubles import Troubles
 from simulator.services import PushServices, running
 from tests.simulator.fleet import product
 from tests.simulator.fleet.conftest import until
@@ -31,7 +32,9 @@ def device(services: PushServices, service: str) -> Device:
 async def listening(home: Path, *devices: Device) -> AsyncIterator[list[tuple[Device, Any]]]:
     """What these devices got, as it comes in."""
     got: list[tuple[Device, Any]] = []
-    stream = PushStream(home, Random(1), on_push=lambda device, message: got.append((device, message)))
+    stream = PushStream(
+        home, Random(1), on_push=lambda device, message: got.append((device, message)), troubles=Troubles()
+    )
     for each in devices:
         stream.add(each)
     listening_ = asyncio.create_task(stream.run())

@@ -11,6 +11,7 @@ from simulator.fleet.device import Ack, Device, Identity
 from simulator.fleet.ledger import Ledger
 from simulator.fleet.server import Server
 from simulator.fleet.spool import Spool
+from simulator.fleet.troubles import Troubles
 from tests.simulator.fleet.conftest import IDEAL, served, until
 from tests.simulator.fleet.stand_in import StandIn
 
@@ -35,7 +36,7 @@ def spool_of(server: Server, *, batch: int = 1, published: Published | None = No
             published.append((topic, json.loads(payload)))
         return True
 
-    return Spool(server, IDEAL, Random(1), batch=batch, publish=publish, ledger=Ledger(None))
+    return Spool(server, IDEAL, Random(1), batch=batch, publish=publish, ledger=Ledger(None), troubles=Troubles())
 
 
 def with_spool(
