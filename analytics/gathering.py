@@ -162,18 +162,22 @@ def _last_spans(column: str, places: Sequence[Place]) -> list[tuple[str, datetim
     if not places:
         return []
     table, params = setwise.rows({"name": "text", "end_at": "timestamptz"}, places)
+    # each of the two by itself: joined to the table of spans, all of them would be read
+    last = """(SELECT s.{column} FROM delivery_connectivity AS s WHERE s.device_id = d.id
+               AND s.online_from <= r.end_at ORDER BY s.online_from DESC LIMIT 1)"""
     found = setwise.fetch(
         f"""
-        SELECT r.name, r.end_at, d.device_id, c.online_from, c.last_seen
+        SELECT r.name, r.end_at, d.device_id, {last.format(column="online_from")}, {last.format(column="last_seen")}
         FROM {table} JOIN delivery_device AS d ON d.{column} = r.name
-        JOIN delivery_connectivity AS c ON c.id = (
-            SELECT s.id FROM delivery_connectivity AS s WHERE s.device_id = d.id AND s.online_from <= r.end_at
-            ORDER BY s.online_from DESC LIMIT 1)
         """,
         params,
         ["text", "timestamptz", "text", "timestamptz", "timestamptz"],
     )
-    return [(name, end_at, device_id, since, last) for name, end_at, device_id, since, last in found]
+    return [
+        (name, end_at, device_id, online_from, last_seen)
+        for name, end_at, device_id, online_from, last_seen in found
+        if online_from is not None
+    ]
 
 
 class _Fleet:
@@ -186,11 +190,12 @@ class _Fleet:
 
     def around(self, row: PushNotificationLog) -> Others:
         """Who of them was there in the time of this message."""
-        if row.expires_at not in self._seen:
+        minute = row.expires_at.replace(second=0, microsecond=0)  # so that many messages share one look
+        if minute not in self._seen:
             self._sample = self._sample or _some_devices()
-            spans = _last_spans("device_id", [(device_id, row.expires_at) for device_id in self._sample])
-            self._seen[row.expires_at] = {each: Span(since, last) for _, _, each, since, last in spans}
-        spans_then = self._seen[row.expires_at]
+            spans = _last_spans("device_id", [(device_id, minute) for device_id in self._sample])
+            self._seen[minute] = {each: Span(since, last) for _, _, each, since, last in spans}
+        spans_then = self._seen[minute]
         present = {device_id: _presence(row, span, self._judged_at) for device_id, span in spans_then.items()}
         return _known(row, spans_then, present)
 
