@@ -130,6 +130,7 @@ def statements(client: Client, url: str) -> int:
     """Of a first look at it: with nothing remembered."""
     reading.CELLS.forget()
     reading.LATENCIES.forget()
+    reading.VERDICTS.forget()
     with CaptureQueriesContext(connection) as asked:
         shown(client, url)
     return len(asked)
