@@ -1,7 +1,7 @@
 """A day that was: messages of the last hours, taken through the pipeline's own verbs with the times that they had.
 
-It is a script with known causes, for first looks at Push Health. The devices in it were retired and taken away since, so
-that nothing else counts them: the fleet that runs now is another. What happened, hour by hour:
+It is a script with known causes, for first looks at Push Health. The devices in it were retired and taken away, so that
+nothing else counts them: the fleet that runs now is another. What happened, hour by hour:
 
 - everywhere: a job every 20 minutes, delivered in a second or two, faster over MQTT than over the others;
 - one site: its uplink was cut all afternoon, so that all its devices were silent and its messages expired;
