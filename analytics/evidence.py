@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-ONLINE_GAP = timedelta(seconds=120)
-"""So long a device may be silent between two heartbeats."""
+from delivery.models.device import ONLINE_FOR
+
 A_MOMENT = timedelta(seconds=5)
 """Heard for less than this after the send, a device was not there to take it."""
 
@@ -56,7 +56,7 @@ class Span:
         moment = min(A_MOMENT, (end - start) / 2)
         if self.last_seen >= start + moment:
             return Presence.ONLINE if self.online_from <= end - moment else Presence.OFFLINE
-        return Presence.NOT_YET_KNOWN if judged_at - self.last_seen <= ONLINE_GAP else Presence.OFFLINE
+        return Presence.NOT_YET_KNOWN if judged_at - self.last_seen <= ONLINE_FOR else Presence.OFFLINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def gather(rows: Sequence[PushNotificationLog], judged_at: datetime) -> list[Evi
                 seen=spans.get(row.device_id),
                 acked_others=traffic.acked_others(row),
                 others=_others(row, spans, present),
-                fleet=fleet.around(row) if present.get(row.device_id) is Presence.OFFLINE else Others(),
+                fleet=fleet.around(row) if present.get(row.device_id) is not Presence.ONLINE else Others(),
                 here=traffic.here(row, {d for d, was in present.items() if was is not Presence.ONLINE}),
                 elsewhere=traffic.elsewhere(row),
             )

@@ -182,10 +182,7 @@ def _not_fetched(found: Evidence) -> tuple[Verdict, str]:
         case Presence.NOT_YET_KNOWN:
             return Verdict.UNKNOWN, _too_soon(found)
         case Presence.NEVER_HEARD:
-            return (
-                Verdict.UNKNOWN,
-                "It waited in the inbox; the device sends no heartbeats, so where it was is not known.",
-            )
+            return _offline(found) if _site_is_silent(found) else _never_heard("It waited in the inbox")
         case presence:
             assert_never(presence)
 
@@ -201,10 +198,9 @@ def _accepted(found: Evidence, sent_at: datetime) -> tuple[Verdict, str]:
             return _offline(found, took)
         case Presence.NOT_YET_KNOWN:
             return Verdict.UNKNOWN, f"{took}; {_too_soon(found)}"
-        case Presence.NEVER_HEARD if _word(found.accepted_code) in (*AWAY, NOBODY_LISTENS):
-            return Verdict.DEVICE_OFFLINE, f"{took}: the device was not connected to it."
         case Presence.NEVER_HEARD:
-            return Verdict.UNKNOWN, f"{took}; the device sends no heartbeats, so where it was is not known."
+            away = _site_is_silent(found) or _word(found.accepted_code) in (*AWAY, NOBODY_LISTENS)
+            return _offline(found, took) if away else _never_heard(took)
         case Presence.ONLINE:
             return _online(found, took)
         case presence:
@@ -225,6 +221,15 @@ def _offline(found: Evidence, took: str = "It waited") -> tuple[Verdict, str]:
     if others.known >= MIN_OTHERS:
         return Verdict.UPLINK_DOWN, f"{silent}, and none of the {others.known} other devices of the site was there."
     return Verdict.DEVICE_OFFLINE, f"{silent}; the site has no other devices to compare it with."
+
+
+def _site_is_silent(found: Evidence) -> bool:
+    others = found.others
+    return others.known >= MIN_OTHERS and not others.online and not others.not_yet_known
+
+
+def _never_heard(took: str) -> tuple[Verdict, str]:
+    return Verdict.UNKNOWN, f"{took}; the device sends no heartbeats, so where it was is not known."
 
 
 def _online(found: Evidence, took: str) -> tuple[Verdict, str]:

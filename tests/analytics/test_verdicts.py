@@ -130,6 +130,21 @@ CASES = {
         "last heard",
     ),
     "all of the site was silent": (sent(seen=SILENT, others=Others(7)), Verdict.UPLINK_DOWN, "none of the 7 other"),
+    "all of the site was silent, and it never beats": (
+        sent(seen=None, others=Others(7)),
+        Verdict.UPLINK_DOWN,
+        "none of the 7 other",
+    ),
+    "not connected, like all of its site": (
+        sent(provider="wns", seen=None, accepted_code="disconnected", others=Others(7)),
+        Verdict.UPLINK_DOWN,
+        "none of the 7 other",
+    ),
+    "its inbox waited at a silent site": (
+        message(provider="inbox", others=Others(7)),
+        Verdict.UPLINK_DOWN,
+        "none of the 7 other",
+    ),
     "alone at its site": (sent(seen=SILENT), Verdict.DEVICE_OFFLINE, "no other devices"),
     "this provider at this site only": (
         sent(here=Acks(9, 0), elsewhere=GOOD),

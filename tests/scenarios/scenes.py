@@ -34,6 +34,7 @@ class Scene:
 def uplink(stage: Stage) -> Act:
     """Two sites lose their line, and it stays down."""
     cut, healthy = stage.at(1, 2), stage.at(3)
+    stage.wait_until_all_were_heard()
     stage.trouble(cut=["site-001", "site-002"])
     stage.wait_until_silent(1, 2)
     return Act(stage.order([*cut, *healthy], 3), cut)

@@ -75,6 +75,10 @@ class Stage:
         write_troubles(self._trouble_file, self._troubles)
         self.rig.fleet.process.wait_for_line(f"troubles in force: {self._trouble_file.stat().st_mtime_ns}", PATIENCE_S)
 
+    def wait_until_all_were_heard(self) -> None:
+        unheard = "SELECT count(*) FROM delivery_device WHERE last_heartbeat_at IS NULL"
+        self._wait(lambda: not self.rig.record.number(unheard), "heartbeat of each device", 2 * HEARTBEAT_S + END_S)
+
     def wait_until_silent(self, *numbers: int) -> None:
         """What a busy server had already taken of these sites' heartbeats is written down."""
         heard = """SELECT count(*) FROM delivery_device
