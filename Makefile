@@ -41,7 +41,7 @@ scenarios: $(READY)  ## known causes done to the whole product, and what it says
 	@$(PYTHON) -m tests.scenarios
 
 .PHONY: test-long
-test-long: $(READY)  ## our encryption and tokens against Node.js libraries; needs node (20 or newer), npm and its registry
+test-long: $(READY)  ## what others' compilers and libraries say of our tokens, encryption and clients; needs node (20 or newer), npm and its registry
 	$(PYTHON) -m pytest -m long
 
 .PHONY: bench

@@ -1,5 +1,6 @@
 """Reading: what alerts are judged by, a few statements for each kind, whatever the number of messages."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ EVERYWHERE = "all sites"
 NO_SITE = "no site"
 NAMED = 5
 """So many devices stand in a text; the link leads to all."""
+
+_first_look_s: float | None = None
+"""When this process asked first how old the sweeps are, on its monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,16 +214,23 @@ def _cause_of_zombies(count: int, providers: list[str], limit: int) -> str:
 
 
 def late_sweeps(now: datetime) -> list[Reading]:
-    """How long ago each sweep ran, as a share of how long that may be. Those that run once a day may skip one."""
+    """How long ago each sweep ran, as a share of how long that may be. Those that run once a day may skip one.
+
+    One that never ran has not run since this process looked first: it may be new.
+    """
+    global _first_look_s
+    _first_look_s = _first_look_s if _first_look_s is not None else time.monotonic()
+    unseen_s = time.monotonic() - _first_look_s
     schedule: Mapping[str, Any] = settings.CELERY_BEAT_SCHEDULE
-    return [_sweep(name, age_s, schedule[name]["schedule"]) for name, age_s in watchdog.sweeps_s(now).items()]
+    ages_s = watchdog.sweeps_s(now)
+    return [_sweep(name, ages_s.get(name, unseen_s), entry["schedule"]) for name, entry in schedule.items()]
 
 
 def _sweep(name: str, age_s: float, every_s: float) -> Reading:
     return Reading(
         subject=name,
         measured=Measured(value=age_s / max(2 * every_s, every_s + settings.ALERT_SWEEP_LATE_S)),
-        text=f"{name} should run every {every_s:g} s, and ran {_for(age_s)} ago.",
+        text=f"{name} should run every {every_s:g} s, and has not run for {_for(age_s)}.",
         cause="It fails, and its error is in the log of the maintenance worker; or that worker has too much to do.",
     )
 

@@ -75,7 +75,7 @@ def note_due(names: Sequence[str], now: datetime) -> int:
 def _note(pk: int, names: Sequence[str], now: datetime) -> int:
     """Muted, its opening waits until it is not muted any more; one that ends meanwhile is told to nobody."""
     alert = Alert.objects.select_for_update().get(pk=pk)
-    muted = Alert.objects.is_muted(alert.kind, alert.subject, now)
+    muted = alert.is_muted(now)
     if alert.opening_told_at is None and not (muted and alert.closed_at is None):
         alert.opening_told_at = now
         if not muted:

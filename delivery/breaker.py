@@ -52,7 +52,7 @@ def climbing_rate_per_s(since_closed_s: float, full_per_s: float | None) -> floa
 
 
 class RetryBudget:
-    """Paces the repeats of failed attempts: a tenth of all attempts and one a second, per credential and process.
+    """Paces the repeats of failed attempts of one credential: a share of all attempts, and some each second.
 
     A repeat is never refused, only put off: the budget says by how much. Only one that will happen is spent.
     """
@@ -60,7 +60,7 @@ class RetryBudget:
     def __init__(self, *, share: float = 0.1, per_s: float = 1.0) -> None:
         self._share = share
         self._per_s = per_s
-        self._saved = per_s
+        self._saved = 1.0
         self._at_s: float | None = None
 
     def earn(self, fresh_attempts: int, at_s: float) -> None:

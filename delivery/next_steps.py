@@ -25,7 +25,15 @@ PAUSE_S = 60.0
 
 CHANNEL_CLOSED = Outcome(kind=OutcomeKind.REJECTED, code="channel_closed", detail="the channel is not in use any more")
 
-_budgets: defaultdict[tuple[str, str], breaker.RetryBudget] = defaultdict(breaker.RetryBudget)
+REPEATS_PER_S = 1.0
+"""Of one credential, by all processes together, beside the share that first attempts pay for."""
+
+
+def _own_budget() -> breaker.RetryBudget:
+    return breaker.RetryBudget(per_s=REPEATS_PER_S / settings.SEND_PROCESSES)
+
+
+_budgets: defaultdict[tuple[str, str], breaker.RetryBudget] = defaultdict(_own_budget)
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VAR = ROOT / "var"
 KEYS = ("secret-key", "admin-password", "mqtt-password")
 """Made here; `manage.py demo` adds an API key and the bootstrap key of the demo sites."""
-PUSH_PORTS = ("fcm", "apns", "wns", "web_push", "push_control", "push_devices")
+PUSH_PORTS = ("fcm", "apns", "wns", "web_push", "push_control", "push_devices", "push_browsers")
 """As `manage.py push_services --ports` expects them."""
 
 READY_S = 90.0

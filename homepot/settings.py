@@ -9,7 +9,7 @@ from csp.constants import NONE, SELF
 
 from delivery import crash_points
 from delivery.priority import PRIORITY_WORDS
-from homepot import credentials, env, logs
+from homepot import credentials, env, logs, portal_files
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -78,7 +78,8 @@ TEMPLATES = [
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets"]
+STATICFILES_DIRS = [BASE_DIR / "homepot" / "assets", ("portal", BASE_DIR / "clients" / "web" / "portal")]
+WHITENOISE_ADD_HEADERS_FUNCTION = portal_files.add_headers
 WHITENOISE_USE_FINDERS = SIMULATOR
 WHITENOISE_AUTOREFRESH = False
 LANGUAGE_CODE = "en-gb"

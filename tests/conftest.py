@@ -42,6 +42,7 @@ os.environ.update(
     DEBUG="0",
 )
 django.setup()
+settings.PASSWORD_HASHERS = ["tests.passwords.OneRound"]
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 hypothesis.settings.register_profile(

@@ -89,6 +89,8 @@ def test_the_example_sets_nothing_by_itself() -> None:
         ("JWT_KEY_FILE", "/nowhere/key.pem"),
         ("WNS_CLIENT_SECRET_FILE", "/nowhere/secret"),
         ("LEASE_S", "20"),
+        ("ALERT_SITE_FAILURE_RATE", "5"),
+        ("ALERT_URLS_FILE", "/nowhere/urls"),
     ],
 )
 def test_a_bad_value_stops_the_process_and_names_its_variable(variable: str, value: str) -> None:
@@ -112,6 +114,17 @@ def test_a_claim_outlasts_the_task_that_outlasts_the_batch_that_outlasts_a_send(
 
 def test_the_shortest_lease_is_ten_seconds_longer_than_a_task() -> None:
     assert run_settings(LEASE_S="45").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"ALERT_EMAILS": "ops@example.org"}, "EMAIL_HOST"),
+        ({"EMAIL_HOST": "mail", "EMAIL_USE_TLS": "1", "EMAIL_USE_SSL": "1"}, "EMAIL_USE_SSL"),
+    ],
+)
+def test_alerts_by_e_mail_need_a_server_and_one_kind_of_tls(variables: dict[str, str], named: str) -> None:
+    assert run_settings(**variables).stderr.startswith(f"Setting {named} is not usable: ")
 
 
 def test_a_secret_key_is_demanded() -> None:

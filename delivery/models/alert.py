@@ -1,7 +1,7 @@
 """Something that a person should look at. One open alert per kind and subject, however often it happens."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 
@@ -28,13 +28,17 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         site_id: str | None = None,
         provider: str = "",
     ) -> bool:
-        """True where this is a new alert; one that stands open only notes that it happened again."""
+        """True where this is a new alert; one that stands open only notes that it happened again.
+
+        A new one is muted for as long as the last one of the same kind and subject still is.
+        """
         said = {"text": text[:500], "cause": cause[:300]}
+        about = {"site_id": site_id, "provider": provider, "opened_at": now, "last_seen_at": now}
         _, created = self.get_or_create(
             kind=kind,
             subject=subject[:150],
             closed_at=None,
-            defaults={**said, "site_id": site_id, "provider": provider, "opened_at": now, "last_seen_at": now},
+            defaults={**said, **about, **self.of(kind, subject[:150])._mute(now)},
         )
         if not created:
             self.standing().of(kind, subject[:150]).update(
@@ -66,8 +70,9 @@ class AlertQuerySet(models.QuerySet["Alert"]):
             models.Q(opening_told_at=None) | models.Q(closed_at__isnull=False, closing_told_at=None)
         ).order_by("id")
 
-    def is_muted(self, kind: str, subject: str, now: datetime) -> bool:
-        return self.of(kind, subject).filter(muted_until__gt=now).exists()
+    def _mute(self, now: datetime) -> dict[str, Any]:
+        last = self.filter(muted_until__gt=now).order_by("-id").first()
+        return {} if last is None else {"muted_until": last.muted_until, "muted_by": last.muted_by}
 
 
 class Alert(models.Model):

@@ -35,6 +35,18 @@ _AS_FIRST_ACCEPTED: dict[str, Any] = {
 """A hedged row whose further channels took nothing."""
 
 
+def _start_of_what_arrived(sent_at: str, received_at: str, offset_ms: str) -> str:
+    """SQL for when the attempt began that brought message `m` to its device.
+
+    As a rule the accepted one; where the device had it before, one that nobody answered.
+    """
+    before = f"{setwise.ms_between(received_at, 't.started_at')} + {offset_ms} >= 0"
+    return f"""(CASE WHEN {setwise.ms_between(received_at, sent_at)} + {offset_ms} < -{SKEW_MS} THEN COALESCE(
+            (SELECT MAX(t.started_at) FROM delivery_deliveryattempt AS t
+             WHERE t.push_id = m.id AND t.outcome = 'retry' AND t.code = 'no_answer' AND {before}), {sent_at})
+        ELSE {sent_at} END)"""
+
+
 class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
     # --- questions
     def due(self, now: datetime) -> Self:
@@ -206,7 +218,9 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100], s.hedge_at, s.handoff_ms) for s in sent],
         )
         first = "m.sent_at IS NULL"
-        sent_at = "COALESCE(m.sent_at, r.sent_at)"
+        sent_at = _start_of_what_arrived(
+            "COALESCE(m.sent_at, r.sent_at)", "m.received_at", "COALESCE(m.clock_offset_ms, 0)"
+        )
         latency = f"({setwise.ms_between('m.received_at', sent_at)} + COALESCE(m.clock_offset_ms, 0))"
         return setwise.execute(
             f"""
@@ -320,7 +334,8 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
         )  # fmt: skip
         first = "m.received_at IS NULL"
         offset = "(CASE WHEN r.by_device_clock THEN COALESCE(d.clock_offset_ms, 0) ELSE 0 END)"
-        latency = f"({setwise.ms_between('r.received_at', 'm.sent_at')} + {offset})"
+        sent_at = _start_of_what_arrived("m.sent_at", "r.received_at", offset)
+        latency = f"({setwise.ms_between('r.received_at', sent_at)} + {offset})"
         # SQLite cannot count up to the last millisecond of the year 9999
         ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
         skewed = f"(COALESCE({ahead}, true) OR COALESCE({latency} < -{SKEW_MS}, false))"
@@ -330,6 +345,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
                 f"""
                 UPDATE {LOG} AS m SET
                     status = 'delivered',
+                    sent_at = CASE WHEN {first} THEN {sent_at} ELSE m.sent_at END,
                     received_at = COALESCE(m.received_at, r.received_at),
                     acked_at = COALESCE(m.acked_at, %s),
                     opened_at = COALESCE(m.opened_at, r.opened_at),

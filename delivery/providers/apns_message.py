@@ -43,8 +43,7 @@ def _shown(content: Mapping[str, Any]) -> dict[str, Any]:
     aps = {name: content[key] for key, name in _APS_KEYS.items() if content.get(key) is not None}
     if alert := {key: content[key] for key in ("title", "subtitle", "body") if content.get(key)}:
         aps["alert"] = alert
-    if content.get("image"):
-        aps["mutable-content"] = 1
+        aps["mutable-content"] = 1  # runs the app's service extension, which acks; without one it means nothing
     return aps
 
 

@@ -89,8 +89,8 @@ def apns(message: Message) -> dict[str, Any]:
     }
     shown = _chosen(message, badge="badge", sound="sound", category="category", thread_id="thread-id")
     aps = {"content-available": 1} if silent else shown
-    if message.content.get("image") and not silent:
-        aps["mutable-content"] = 1
+    if not silent:
+        aps["mutable-content"] = 1  # runs the app's service extension, which acks; without one it means nothing
     return {"headers": headers, **({"payload": {"aps": aps}} if aps else {})}
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from simulator.fleet.habits import DeviceClock
+
 FCM, MQTT, SIMULATION, INBOX = "fcm", "mqtt", "simulation", "inbox"
 PUSH_SERVICES = (FCM, "apns", "wns", "web_push")
 CHANNELS = (*PUSH_SERVICES, MQTT, SIMULATION, INBOX)
@@ -75,6 +77,9 @@ class Ack:
 class Device:
     identity: Identity
     acks_over_mqtt: bool = False
+    clock: DeviceClock = field(default_factory=DeviceClock)
+    away: bool = False
+    """Without network or power just now."""
     received: int = 0
     """Different messages."""
     duplicates: int = 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
@@ -10,12 +9,14 @@ from typing import Any
 from zlib import crc32
 
 from simulator.fleet import counts
-from simulator.fleet.device import INBOX, MQTT, PUSH_SERVICES, SIMULATION, Device, read_done, read_message
+from simulator.fleet.device import INBOX, MQTT, PUSH_SERVICES, Device, read_done, read_message
 from simulator.fleet.ledger import FETCHED, PUSHED, Ledger
+from simulator.fleet.life import Life
 from simulator.fleet.listening import Connection, forgive_closed_sockets
 from simulator.fleet.options import Options
 from simulator.fleet.orders import Orders
 from simulator.fleet.plan import Place
+from simulator.fleet.progress import Progress
 from simulator.fleet.push_services import Addresses, PushStream
 from simulator.fleet.registration import Registration
 from simulator.fleet.server import Server
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 
 ENROLLING = 8
 CONNECTING = 20
-DRAINING = 8
 REPORT_S = 5.0
 LOOK_S = 0.25
 SELDOM = 8
@@ -74,6 +74,7 @@ class Fleet:
             batch=options.ack_batch,
             publish=self._publish,
             ledger=self._ledger,
+            habits=options.habits,
             troubles=self._troubles,
         )
         sites = sorted({place.site_id for place in options.places})
@@ -86,6 +87,25 @@ class Fleet:
             options.bootstrap_key,
             check_known=options.check_known,
         )
+        self._life = Life(
+            options.network,
+            options.habits,
+            rng,
+            self._registration,
+            self._stream,
+            ear_of=self._own_ear,
+            on_back=self._on_back,
+        )
+        self._progress = Progress(
+            planned=len(options.places),
+            devices=self._devices,
+            ears=self._ears,
+            stream=self._stream,
+            spool=self._spool,
+            orders=self._orders,
+            life=self._life,
+            server=server,
+        )
         self._started_at = datetime.now(UTC)
         self._tasks = asyncio.TaskGroup()
 
@@ -97,7 +117,7 @@ class Fleet:
             self._tasks.create_task(self._enrol_all())
             if self._options.trouble_file is not None:
                 self._tasks.create_task(self._look_for_trouble())
-            for _ in range(DRAINING):
+            for _ in range(self._options.network.requests_at_once // 2):
                 self._tasks.create_task(self._drain_inboxes())
             if self._has_push_services:
                 self._tasks.create_task(self._stream.run())
@@ -121,10 +141,13 @@ class Fleet:
     async def _enrol(self, waiting: Iterator[Place]) -> None:
         for place in waiting:
             identity = await self._registration.enrol(place)
-            self._bring_to_life(Device(identity, acks_over_mqtt=place.acks_over_mqtt))
+            clock = self._options.habits.clock(self._rng)
+            self._bring_to_life(Device(identity, acks_over_mqtt=place.acks_over_mqtt, clock=clock), place)
 
-    def _bring_to_life(self, device: Device) -> None:
+    def _bring_to_life(self, device: Device, place: Place) -> None:
         self._devices.append(device)
+        if self._life.events(device):
+            self._tasks.create_task(self._life.live(device, place))
         self._speak(device)
         if device.identity.channel == INBOX:
             self._tasks.create_task(self._poll(device, self._options.poll_s))
@@ -192,19 +215,30 @@ class Fleet:
         pace_s = self._rng.uniform(0.5, 1.5) * self._options.heartbeat_s
         await asyncio.sleep(self._rng.uniform(0, pace_s))
         while True:
-            await self._registration.heartbeat(device.identity, self._troubles.time_of(device))
+            if not device.away:
+                await self._registration.heartbeat(device.identity, self._troubles.time_of(device))
             await asyncio.sleep(pace_s)
 
     # Getting messages
 
+    def _on_back(self, device: Device) -> None:
+        self._spool.back(device)
+        self._drain_soon(device)
+
+    def _own_ear(self, device: Device) -> Connection | None:
+        return None if self._options.mqtt_connections else self._ears.get(device)
+
     def _on_message(self, device: Device, topic: str, payload: object) -> None:
+        if device.away:
+            return
         if topic == "done":
             self._spool.confirm(device, read_done(payload))
         elif message := read_message(payload):
             self._receive(device, message, by=MQTT)
 
     def _on_push(self, device: Device, message: Mapping[str, Any]) -> None:
-        self._receive(device, message, by=device.identity.channel)
+        if not device.away:
+            self._receive(device, message, by=device.identity.channel)
 
     def _on_open(self, devices: Sequence[Device], again: bool) -> None:
         """What a broker forgot, or a killed fleet owed, is in the inbox.
@@ -222,7 +256,7 @@ class Fleet:
             await asyncio.sleep(every_s)
 
     def _drain_soon(self, device: Device) -> None:
-        if device not in self._draining:
+        if device not in self._draining and not device.away:
             self._draining.add(device)
             self._to_drain.put_nowait(device)
 
@@ -244,12 +278,8 @@ class Fleet:
 
     def _receive(self, device: Device, message: Mapping[str, Any], *, by: str) -> None:
         pushed = by != INBOX
-        self._ledger.note(
-            PUSHED if pushed else FETCHED,
-            by=by,
-            device_id=device.identity.device_id,
-            message_id=str(message["message_id"]),
-        )
+        ids = {"device_id": device.identity.device_id, "message_id": str(message["message_id"])}
+        self._ledger.note(PUSHED if pushed else FETCHED, by=by, **ids)
         give_up_at = asyncio.get_running_loop().time() + KEEP_S
         ack = device.receive(message, pushed=pushed, give_up_at=give_up_at)
         refusal = self._troubles.refusal(device)
@@ -270,20 +300,4 @@ class Fleet:
         while True:
             await asyncio.sleep(REPORT_S)
             self.write_counts()
-            print(self._progress(), flush=True)
-
-    def _progress(self) -> str:
-        """One line, for people."""
-        by_channel = Counter(device.identity.channel for device in self._devices)
-        pushed = sum(by_channel[service] for service in PUSH_SERVICES)
-        listening = sum(device.identity.listens_on_mqtt for device in self._devices)
-        connected = sum(ear.open for ear in self._ears.values())
-        totals = {word: sum(getattr(device, word) for device in self._devices) for word in counts.WORDS}
-        return (
-            f"{datetime.now(UTC):%H:%M:%S}Z  {len(self._devices)} of {len(self._options.places)} devices: "
-            f"{pushed} push services ({self._stream.online} online), {listening} MQTT ({connected} connected), "
-            f"{by_channel[SIMULATION]} simulation, {by_channel[INBOX]} inbox; "
-            f"received {totals['received']}, duplicates {totals['duplicates']}, "
-            f"acked {totals['acked']}, on their way {len(self._spool)}, given up {self._spool.given_up}; "
-            f"jobs ordered {self._orders.accepted}"
-        )
+            print(self._progress.line(), flush=True)

@@ -82,6 +82,8 @@ class Connection:
         self._on_open = on_open
         self._client: aiomqtt.Client | None = None
         self._was_open = False
+        self._may_be_open = asyncio.Event()
+        self._may_be_open.set()
 
     @property
     def open(self) -> bool:
@@ -97,10 +99,20 @@ class Connection:
             return False
         return True
 
+    async def pause(self) -> None:
+        """Leave the broker, which keeps what comes, until `resume`."""
+        self._may_be_open.clear()
+        if self._client is not None:
+            await leave(self._client)
+
+    def resume(self) -> None:
+        self._may_be_open.set()
+
     async def run(self) -> None:
         """Connect, listen, and connect again whenever that ends."""
         tries = 0
         while True:
+            await self._may_be_open.wait()
             tries += 1
             client = self._new_client()  # a fresh one each time: aiomqtt takes a used one for connected too early
             try:

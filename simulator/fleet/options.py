@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from simulator.fleet.habits import HABITS, Habits
 from simulator.fleet.listening import Broker
 from simulator.fleet.network import Network
 from simulator.fleet.plan import Place
 from simulator.fleet.roster import Roster
+
+CALM = HABITS["calm"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,5 +41,6 @@ class Options:
     ledger_file: Path | None
     """Where each message is noted, one by one; None: nowhere."""
     seed: int | None = None
+    habits: Habits = CALM
     trouble_file: Path | None = None
     """What goes wrong at the devices' end (troubles.py); with `mqtt_connections` all listen to MQTT undisturbed."""

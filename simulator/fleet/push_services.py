@@ -77,6 +77,12 @@ class PushStream:
         self._devices[_key(device.identity.channel, device.identity.address)] = device
         self._more.set()
 
+    def move(self, device: Device, old_address: str) -> None:
+        """Its address is another one; what is sent to the old one no longer reaches it."""
+        self._devices.pop(_key(device.identity.channel, old_address), None)
+        self._online.discard(device.identity.device_id)
+        self.add(device)
+
     async def look_again(self) -> None:
         """Who can be reached has changed; returns when the services know it."""
         self._settled.clear()

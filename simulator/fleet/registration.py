@@ -52,6 +52,32 @@ class Registration:
         except Away:
             return None
 
+    async def describe(self, place: Place, identity: Identity, firmware_version: str = "") -> Answer:
+        """Say what the device is, with the firmware of its plan or another one."""
+        said = _dna(place, identity)
+        if firmware_version:
+            said["firmware_version"] = firmware_version
+        return await self._server.insist("POST", "/agent/device-dna", said, headers=identity.headers)
+
+    async def readdress(self, place: Place, identity: Identity) -> bool:
+        """Take another address of its push service and tell the server; whether it has one now."""
+        address = await self._addresses.insist(identity.channel)
+        answer = await self._put_channel(identity, identity.channel, address, 0)
+        if answer.status not in (200, 201):
+            self._say_once(f"a new {identity.channel} address was refused", answer)
+            return False
+        identity.address = address
+        self._roster.keep(place.name, identity)
+        return True
+
+    async def _put_channel(self, identity: Identity, provider: str, address: str, rank: int) -> Answer:
+        return await self._server.insist(
+            "PUT",
+            f"/devices/{identity.device_id}/channels/{provider}",
+            {"address": address, "rank": rank, "capabilities": capabilities_of(provider, address)},
+            headers=identity.headers,
+        )
+
     async def _still_known(self, identity: Identity) -> bool:
         """Whether the server, whose database may be a new one, knows the device of an earlier run."""
         if not self._check_known:
@@ -94,7 +120,7 @@ class Registration:
 
     async def _introduce(self, place: Place, identity: Identity) -> bool:
         """Tell the server about the device and its channels. False: it does not know this device (any more)."""
-        answer = await self._server.insist("POST", "/agent/device-dna", _dna(place, identity), headers=identity.headers)
+        answer = await self.describe(place, identity)
         if answer.status == 401:
             return False
         if answer.status != 200:
@@ -103,12 +129,7 @@ class Registration:
             identity.address = await self._addresses.insist(identity.channel)
             self._roster.keep(place.name, identity)
         for rank, (provider, address) in enumerate(channels_of(identity)):
-            answer = await self._server.insist(
-                "PUT",
-                f"/devices/{identity.device_id}/channels/{provider}",
-                {"address": address, "rank": rank, "capabilities": capabilities_of(provider, address)},
-                headers=identity.headers,
-            )
+            answer = await self._put_channel(identity, provider, address, rank)
             if answer.status not in (200, 201):
                 self._say_once(f"a {provider} channel was refused", answer)
                 return answer.status != 401

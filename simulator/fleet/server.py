@@ -78,6 +78,8 @@ class Server:
         fate = self._rng.random()
         if fate < self._network.request_loss:
             await self._lost()
+        if self._network.request_median_ms:
+            await asyncio.sleep(self._network.request_delay_s(self._rng))
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         own = {"Content-Type": "application/json"} if content is not None else {}
         try:

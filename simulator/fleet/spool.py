@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 
 from simulator.fleet.device import MQTT, Ack, Device
+from simulator.fleet.habits import HABITS, Habits
 from simulator.fleet.ledger import ACKED, Ledger
 from simulator.fleet.network import Network
 from simulator.fleet.server import Answer, Away, Server, backoff_s
@@ -20,9 +21,9 @@ log = logging.getLogger(__name__)
 
 KEEP_S = 3_600.0
 """A message does not say when it expires: its ack is kept for an hour."""
-SENDERS = 16
 HTTP = "http"
 MQTT_TRIES = 3
+CALM = HABITS["calm"]
 CONFIRMED_WITHIN_S = 5.0
 """A published ack that is not confirmed after this is published again."""
 
@@ -42,7 +43,8 @@ class Spool:
         batch: int,
         publish: Publish,
         ledger: Ledger,
-        troubles: Troubles,
+        habits: Habits = CALM,
+        troubles: Troubles | None = None,
     ) -> None:
         self._server = server
         self._network = network
@@ -50,11 +52,16 @@ class Spool:
         self._batch = batch
         self._publish = publish
         self._ledger = ledger
-        self._troubles = troubles
+        self._habits = habits
+        self._troubles = troubles or Troubles()
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[Ack] = asyncio.Queue()
         self._owed: dict[tuple[str, str], Ack] = {}
+        self._waiting: dict[Device, list[Ack]] = {}
+        """For their device to be back."""
         self._publishing: set[asyncio.Task[None]] = set()
+        self.repeated = 0
+        """Acks that were sent again for no reason."""
         self.given_up = 0
         """Refused by the server, or not confirmed within the hour."""
 
@@ -62,9 +69,20 @@ class Spool:
         return len(self._owed)
 
     def add(self, ack: Ack) -> None:
-        """The message is on its last metres; it is acked when the device has it."""
+        """The message is on its last metres; it is acked when the device has it, by some devices late, or twice."""
         self._owed[_key(ack)] = ack
-        self._loop.call_later(self._troubles.delay_s(ack.device, self._network, self._rng), self._send, ack)
+        comes_in_s = sent_in_s = self._troubles.delay_s(ack.device, self._network, self._rng)
+        if self._falls(self._habits.late_acks):
+            self._loop.call_later(comes_in_s, self._arrive, ack)
+            sent_in_s += self._rng.uniform(0, self._habits.late_by_s)
+        self._loop.call_later(sent_in_s, self._send, ack)
+        if self._falls(self._habits.duplicate_acks):
+            self._loop.call_later(sent_in_s + self._rng.uniform(0, self._habits.repeated_within_s), self._repeat, ack)
+
+    def back(self, device: Device) -> None:
+        """The device has its network again."""
+        for ack in self._waiting.pop(device, []):
+            self._send(ack)
 
     def confirm(self, device: Device, message_ids: Iterable[object]) -> None:
         """The server has committed these acks of the device; saying so twice changes nothing."""
@@ -75,13 +93,30 @@ class Spool:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as senders:
-            for _ in range(SENDERS):
+            for _ in range(self._network.requests_at_once):
                 senders.create_task(self._send_over_http())
+
+    def _falls(self, share: float) -> bool:
+        """The dice; a calm fleet throws none."""
+        return share > 0 and self._rng.random() < share
+
+    def _repeat(self, ack: Ack) -> None:
+        self.repeated += 1
+        self._hand_over(ack)
 
     def _send(self, ack: Ack) -> None:
         if _key(ack) not in self._owed:
             return
+        if ack.device.away:
+            self._waiting.setdefault(ack.device, []).append(ack)
+        else:
+            self._hand_over(ack)
+
+    def _arrive(self, ack: Ack) -> None:
         ack.arrive(self._troubles.time_of(ack.device))
+
+    def _hand_over(self, ack: Ack) -> None:
+        self._arrive(ack)
         if not self._troubles.connected(ack.device):
             self._again(ack, 0.0)
         elif ack.device.acks_over_mqtt and ack.tries < MQTT_TRIES:

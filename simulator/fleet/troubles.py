@@ -86,9 +86,9 @@ class Troubles:
 
     def time_of(self, device: Device) -> datetime:
         """What the device takes the time for."""
-        now = datetime.now(UTC)
-        clock = self._script.clocks.get(device.identity.device_id)
-        if clock is None:
-            return now
-        drift_s = (now - self._began_at).total_seconds() * clock.get("drift_ppm", 0.0) / 1e6
-        return now + timedelta(seconds=clock["ahead_s"] + drift_s)
+        told = device.clock.now()
+        wrong = self._script.clocks.get(device.identity.device_id)
+        if wrong is None:
+            return told
+        drift_s = (datetime.now(UTC) - self._began_at).total_seconds() * wrong.get("drift_ppm", 0.0) / 1e6
+        return told + timedelta(seconds=wrong["ahead_s"] + drift_s)

@@ -36,6 +36,8 @@ the services accept for them, and what waited while they were away, as JSON line
 How long a message waits, and which ones push each other out, follows the real service: FCM 100 plain and 4 collapse
 keys, APNs one, WNS one of each type (raw only with `X-WNS-Cache-Policy: cache`), Web Push by TTL and Topic. In the same
 process `service.deliveries.listen([address], callback)` does the same without a socket, on the service's event loop.
+
+A real Firefox subscribes here, too, when `dom.push.serverURL` names the browsers' port: see `browsers`.
 """
 
 from simulator.services.apns import EmulatedApns

@@ -14,8 +14,9 @@ class Accepted:
     """One message that a service answered for, as its device gets it.
 
     `payload` is what the platform hands to the app: FCM's `message`, the APNs body, the WNS body as text, the decrypted
-    Web Push body. `message_id` is the product's, read from the payload (APNs: `apns-id`); without one it is the
-    service's own id. `ttl_s` 0 means that nobody keeps it for a device that is away.
+    Web Push body (`{"encrypted": ...}` for a real browser, which alone can open it). `message_id` is the product's,
+    read from the payload (APNs: `apns-id`); without one it is the service's own id. `ttl_s` 0 means that nobody keeps
+    it for a device that is away.
     """
 
     service: str
@@ -97,6 +98,14 @@ class Deliveries:
             rest = [each for each in self._listeners.pop(address, []) if each != listener]
             if rest:
                 self._listeners[address] = rest
+
+    def give_back(self, accepted: Accepted) -> None:
+        """It was handed over to a device that left without a word of having it."""
+        self.handed_over -= 1
+        if accepted.ttl_s > 0:
+            self._keep(accepted)
+        else:
+            self.dropped += 1
 
     def online(self, address: str) -> bool:
         return address in self._listeners

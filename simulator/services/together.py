@@ -1,4 +1,4 @@
-"""All four services, the control port and the devices' port in one process."""
+"""All four services, the control port, the devices' port and the browsers' port in one process."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from simulator.services.apns import EmulatedApns
+from simulator.services.browsers import BrowsersPort
 from simulator.services.configured import write_credentials
 from simulator.services.control import ControlPort
 from simulator.services.devices import DevicesPort
@@ -18,11 +19,11 @@ from simulator.services.wns import EmulatedWns
 
 NAMES = (EmulatedFcm.name, EmulatedApns.name, EmulatedWns.name, EmulatedWebPush.name)
 ADDRESSES_FILE = "addresses.json"
-ANY_PORTS = (0,) * 6
+ANY_PORTS = (0,) * 7
 
 
 class PushServices:
-    """`ports` in the order fcm, apns, wns, web_push, control, devices; 0 takes a free one.
+    """`ports` in the order fcm, apns, wns, web_push, control, devices, browsers; 0 takes a free one.
 
     `home` keeps the CA and the credentials, so that the same fleet and the same sender work after a restart.
     """
@@ -38,6 +39,7 @@ class PushServices:
         }
         self.control = ControlPort(self.services, self.describe, port=ports[4])
         self.devices = DevicesPort(self.services, port=ports[5])
+        self.browsers = BrowsersPort(self.web_push, port=ports[6])
 
     def describe(self) -> dict[str, Any]:
         """How a sender, a fleet and a person reach it all."""
@@ -45,16 +47,18 @@ class PushServices:
             name: {"url": service.url, "ca_file": str(service.ca_file), **service.describe()}
             for name, service in self.services.items()
         }
-        return {**services, "control": self.control.url, "devices": self.devices.url}
+        return {**services, "control": self.control.url, "devices": self.devices.url, "browsers": self.browsers.url}
 
     async def start(self) -> None:
         for service in self.services.values():
             await service.start()
         await self.control.start()
         await self.devices.start()
+        await self.browsers.start()
         (self.home / ADDRESSES_FILE).write_text(json.dumps(self.describe(), indent=2))
 
     async def stop(self) -> None:
+        await self.browsers.stop()
         await self.devices.stop()
         await self.control.stop()
         for service in self.services.values():

@@ -3,8 +3,9 @@
 API:    RFC 8030 (protocol), RFC 8188 and 8291 (encryption), RFC 8292 (VAPID)
 Errors: https://mozilla-services.github.io/autopush-rs/errors.html (read 2026-11-21)
 
-Unlike a real one it holds the browsers' private keys: it opens each payload as the browser would and answers 400 for
-one that does not open, which a sender would otherwise never hear of.
+Unlike a real one it holds the private keys of simulated browsers: it opens each payload as the browser would and
+answers 400 for one that does not open, which a sender would otherwise never hear of. What is for a real browser it
+passes on as it came: see browsers.py.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import http_ece
 import jwt
@@ -29,7 +31,8 @@ from simulator.services.service import EmulatedService
 from simulator.services.tls import write_private
 from simulator.services.wire import Answer, Request, json_answer, named
 
-ENDPOINT = re.compile(r"/wpush/v2/([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]{22})")
+ENDPOINT = re.compile(r"/wpush/(v2|browser)/([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]{22})")
+"""Of a simulated device, whose keys this service knows, or of a real browser (browsers.py), whose keys it does not."""
 VAPID = re.compile(r"vapid\s+(.+)", re.IGNORECASE)
 TOPIC = re.compile(r"[A-Za-z0-9_=-]{1,32}")
 MAX_BODY_BYTES = 4096
@@ -59,13 +62,16 @@ class EmulatedWebPush(EmulatedService):
 
     def new_address(self, application_server_key: str = "") -> str:
         """A subscription; one made with a VAPID public key takes messages of that key alone."""
-        owner = _digest(application_server_key) if application_server_key else ""
         name = _base64(secrets.token_bytes(16))
-        endpoint = f"{self.url}/wpush/v2/{name}.{owner}.{self._seal(name, owner)}"
+        endpoint = self._endpoint("v2", name, application_server_key)
         key, auth = browser_keys(self._seed, name)
         public = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         keys = {"p256dh": _base64(public), "auth": _base64(auth)}
         return json.dumps({"endpoint": endpoint, "expirationTime": None, "keys": keys})
+
+    def browser_endpoint(self, channel: UUID, application_server_key: str) -> str:
+        """Where messages for a browser's channel are posted; the browser keeps its keys to itself."""
+        return self._endpoint("browser", _base64(channel.bytes), application_server_key)
 
     def key_of(self, address: str) -> str:
         endpoint = json.loads(address)["endpoint"] if address.startswith("{") else address
@@ -76,14 +82,16 @@ class EmulatedWebPush(EmulatedService):
 
     def judge(self, request: Request) -> Accepted | Answer:
         match = ENDPOINT.fullmatch(request.path)
-        if match is None or self._seal(match[1], match[2]) != match[3]:
+        if match is None or self._seal(*match.group(1, 2, 3)) != match[4]:
             return error(404, 102, "Invalid URL endpoint")
         if request.method != "POST":
             return error(405, 999, "Method not allowed")
-        refusal = self._check_vapid(request.headers.get("authorization", ""), match[2]) or check_headers(request)
+        refusal = self._check_vapid(request.headers.get("authorization", ""), match[3]) or check_headers(request)
         if refusal:
             return refusal
-        plain = opened(self._seed, match[1], request.body) if request.body else b"null"
+        if match[1] == "browser":
+            return self._accepted(request, {"encrypted": _base64(request.body)})
+        plain = opened(self._seed, match[2], request.body) if request.body else b"null"
         if plain is None:
             return error(400, 110, "The payload does not open with the subscription's keys")
         return self._accepted(request, readable(plain))
@@ -105,9 +113,13 @@ class EmulatedWebPush(EmulatedService):
     def quota_reason(self, by: str) -> str:
         return "201"
 
-    def _seal(self, name: str, owner: str) -> str:
+    def _endpoint(self, kind: str, name: str, application_server_key: str) -> str:
+        owner = _digest(application_server_key) if application_server_key else ""
+        return f"{self.url}/wpush/{kind}/{name}.{owner}.{self._seal(kind, name, owner)}"
+
+    def _seal(self, kind: str, name: str, owner: str) -> str:
         """Makes endpoints that nobody can invent, and that need not be remembered."""
-        return _base64(hmac.new(self._seed, f"{name}.{owner}".encode(), hashlib.sha256).digest()[:16])
+        return _base64(hmac.new(self._seed, f"{kind}.{name}.{owner}".encode(), hashlib.sha256).digest()[:16])
 
     def _check_vapid(self, authorization: str, owner: str) -> Answer | None:
         """A header that was found good stays good until its token expires."""

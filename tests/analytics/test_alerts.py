@@ -1,12 +1,14 @@
 """Alerts that open and close by what is in the record."""
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from pytest_django import Settings
 
-from analytics import alerts, latency
+from analytics import alerts, latency, measuring
 from analytics.models import Rung, Zombie
 from analytics.rollups import hour_of
 from delivery import clocks
@@ -31,6 +33,12 @@ def present(db: None) -> datetime:
 @pytest.fixture
 def site(db: None) -> Site:
     return a_site()
+
+
+@pytest.fixture(autouse=True)
+def a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not looked at sweeps yet."""
+    monkeypatch.setattr(measuring, "_first_look_s", None)
 
 
 def standing() -> dict[str, str]:
@@ -172,6 +180,21 @@ def test_a_sweep_that_does_not_run(name: str, ago_s: float, late: bool) -> None:
     alerts.judge_all()
 
     assert standing() == ({name: "sweep_late"} if late else {})
+
+
+def test_a_sweep_that_never_ran_is_late_after_a_while(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    alerts.judge_all()
+    assert standing() == {}
+    LastRun.objects.bulk_create(
+        LastRun(name=name, ran_at=clocks.db_now())
+        for name in settings.CELERY_BEAT_SCHEDULE
+        if name != "delivery.expire"
+    )
+
+    monkeypatch.setattr(measuring, "_first_look_s", time.monotonic() - 126)
+    alerts.judge_all()
+
+    assert standing() == {"delivery.expire": "sweep_late"}
 
 
 @pytest.mark.parametrize(("ago_s", "opens"), [(50, False), (70, True)])

@@ -176,20 +176,40 @@ def test_what_a_dead_process_had_begun_is_told_after_its_lease(service: JsonServ
     assert len(service.told) == 1
 
 
-def test_a_muted_alert_is_told_to_nobody(service: JsonService) -> None:
+def test_a_muted_alert_and_the_next_of_its_kind_are_told_to_nobody(service: JsonService) -> None:
     alert = opened()
     Alert.objects.standing().mute(clocks.db_now() + timedelta(hours=1), "person:ada")
     telling.tell_due()
     close(alert)
-    opened()
     telling.tell_due()
+    again = opened()
+    telling.tell_due()
+
+    assert (service.told, again.muted_by, Alert.objects.to_tell().count()) == ([], "person:ada", 1)
+
+
+def test_one_that_is_not_muted_any_more_is_told(service: JsonService) -> None:
+    close(opened())
+    Alert.objects.all().update(muted_until=clocks.db_now() + timedelta(hours=1))
+    telling.tell_due()
+    again = opened()
+
+    Alert.objects.filter(pk=again.pk).unmute()
+    telling.tell_due()
+
+    assert [told["title"] for told in service.told] == ["HOMEPOT alert: site_failures berlin-1"]
+
+
+def test_an_alert_that_ends_while_it_is_muted_is_not_told_again(service: JsonService) -> None:
+    alert = opened()
+    telling.tell_due()
+    Alert.objects.standing().mute(clocks.db_now() + timedelta(hours=1), "person:ada")
+
     close(alert)
-    telling.tell_due()
+    for _ in range(2):
+        telling.tell_due()
 
-    Alert.objects.all().unmute()
-    telling.tell_due()
-
-    assert (service.told, Alert.objects.to_tell().count()) == ([], 0)
+    assert len(service.told) == 1
 
 
 def test_an_alert_that_outlasts_its_mute_is_told_then(service: JsonService) -> None:

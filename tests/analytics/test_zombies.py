@@ -72,6 +72,11 @@ def test_three_pushes_that_nobody_confirmed_though_the_device_was_there(
     assert zombie.first_push_at == pushes[-1].sent_at
 
 
+def nothing_lately(channel: Channel) -> None:
+    """It may be a zombie again once something is sent to it."""
+    pushed(channel, 70 * MINUTE, count=3)
+
+
 def two_pushes(channel: Channel) -> None:
     pushed(channel, 10 * MINUTE, count=2)
 
@@ -84,6 +89,11 @@ def one_of_them_confirmed(channel: Channel) -> None:
 def one_refused_by_the_device(channel: Channel) -> None:
     pushed(channel, 10 * MINUTE, count=3)
     acked(channel, 8 * MINUTE, status="failed")
+
+
+def one_confirmed_that_went_out_on_two_channels(channel: Channel) -> None:
+    pushed(channel, 10 * MINUTE, count=3)
+    acked(channel, 8 * MINUTE, accepted_by="apns")
 
 
 def one_confirmed_this_moment(channel: Channel) -> None:
@@ -143,7 +153,8 @@ def a_device_that_is_suspended(channel: Channel) -> None:
 @pytest.mark.parametrize(
     "arrange",
     [
-        two_pushes, one_of_them_confirmed, one_refused_by_the_device, one_confirmed_this_moment, one_still_on_its_way,
+        nothing_lately, two_pushes, one_of_them_confirmed, one_refused_by_the_device,
+        one_confirmed_that_went_out_on_two_channels, one_confirmed_this_moment, one_still_on_its_way,
         one_called_off, one_also_sent_on_another_channel, one_too_old, one_not_accepted,
         one_while_the_device_was_away, a_device_never_heard, a_channel_that_is_disabled, a_device_that_is_suspended,
     ],

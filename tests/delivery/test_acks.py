@@ -9,7 +9,7 @@ from django.conf import LazySettings
 from rest_framework.test import APIClient
 
 from delivery import ack_tokens, clocks
-from delivery.models import PushNotificationLog, Receipt
+from delivery.models import DeliveryAttempt, PushNotificationLog, Receipt
 from delivery.models.push_log_rows import Sent
 from tests.delivery.ack_entry import EntryClient
 from tests.delivery.rows import a_device, claim, messages
@@ -262,3 +262,27 @@ def test_the_first_time_that_came_wins(client: Client, message: PushNotification
 
     message.refresh_from_db()
     assert message.received_at == first
+
+
+@pytest.mark.parametrize("before_the_ack", [True, False])
+def test_what_an_unanswered_attempt_brought_is_counted_from_that_attempt(
+    client: Client, message: PushNotificationLog, before_the_ack: bool
+) -> None:
+    """The provider did not answer the first attempt, and accepted the second; the device had the message by then."""
+    now = clocks.db_now()
+    first, received, second = (now - timedelta(seconds=seconds) for seconds in (30, 29.5, 5))
+    DeliveryAttempt.objects.create(
+        push=message, provider="simulation", started_at=first, took_ms=10_000, outcome="retry", code="no_answer"
+    )
+    held = PushNotificationLog.objects.filter(pk=message.pk)
+    held.update(status="pending", claim_token=TOKEN, sent_at=None)
+    write = [Sent(message.pk, second, "", "")]
+    if before_the_ack:
+        PushNotificationLog.objects.mark_sent(write, token=TOKEN)
+
+    client.post(ACK, body(message, received_at=received.isoformat()))
+    PushNotificationLog.objects.mark_sent(write, token=TOKEN)
+
+    message.refresh_from_db()
+    assert (message.status, message.sent_at, message.clock_skewed) == ("delivered", first, False)
+    assert message.latency_ms == 500

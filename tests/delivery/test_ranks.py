@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from delivery import clocks, pins, ranks
+from delivery import clocks, fanout, pins, ranks
 from delivery.channels import Registered, Registration, register
 from delivery.models import AuditLog, Channel, Device, Site, SitePin
 from delivery.pins import NotPinned
-from tests.delivery.rows import a_channel, a_device, a_site
+from tests.delivery.rows import a_channel, a_device, a_job, a_site
 
 BY = "person:tina"
 pytestmark = pytest.mark.django_db
@@ -21,9 +23,9 @@ def site() -> Site:
 
 @pytest.fixture
 def till(site: Site) -> Device:
-    """Its ranks begin at 1 and have a gap: they are its own, not ours to tidy."""
+    """Its ranks begin at 2 and have a gap: they are its own, not ours to tidy."""
     device = a_device(site=site)
-    a_channel(device, "fcm", rank=1)
+    a_channel(device, "fcm", rank=2)
     a_channel(device, "mqtt", rank=4)
     a_channel(device, "simulation", rank=5)
     return device
@@ -112,7 +114,7 @@ def test_a_new_address_of_a_pinned_site_has_the_own_rank_of_the_old_one(site: Si
 
     fresh = registered(till, "fcm", "a-new-token")
 
-    assert (order(till), fresh.own_rank) == (["mqtt", "fcm", "simulation"], 1)
+    assert (order(till), fresh.own_rank) == (["mqtt", "fcm", "simulation"], 2)
     pins.unpin(site, by=BY)
     assert order(till) == ["fcm", "mqtt", "simulation"]
 
@@ -123,7 +125,17 @@ def test_an_address_that_is_registered_again_keeps_its_own_rank_under_a_pin(site
     registered(till, "fcm", "fcm-till-1")
     pins.unpin(site, by=BY)
 
-    assert own(till) == [("fcm", 1, None), ("mqtt", 4, None), ("simulation", 5, None)]
+    assert own(till) == [("fcm", 2, None), ("mqtt", 4, None), ("simulation", 5, None)]
+
+
+def test_a_rank_that_a_device_names_under_a_pin_counts_when_the_pin_ends(site: Site, till: Device) -> None:
+    pin(site, "mqtt")
+
+    named = registered(till, "fcm", "fcm-till-1", rank=9)
+
+    assert (named.rank, named.own_rank) == (2, 9)
+    pins.unpin(site, by=BY)
+    assert order(till) == ["mqtt", "simulation", "fcm"]
 
 
 def test_a_refused_registration_leaves_the_pin_in_force(site: Site, till: Device) -> None:
@@ -133,6 +145,26 @@ def test_a_refused_registration_leaves_the_pin_in_force(site: Site, till: Device
     register(till, Registration("fcm", "taken"), actor="device:x", now=clocks.db_now(), movable=Device.objects.none())
 
     assert order(till) == ["mqtt", "fcm", "simulation"]
+
+
+def asked_to_write(device: Device) -> tuple[str, int]:
+    """By which provider the fan-out sends to the device now, and how many questions that took."""
+    with CaptureQueriesContext(connection) as asked:
+        [row] = fanout.write_rows(a_job(), [device])
+    return row.provider, len(asked)
+
+
+def test_orders_follow_a_pin_and_ask_the_database_no_more_than_before(site: Site) -> None:
+    device = a_device("kiosk", site=site)
+    a_channel(device, "simulation", rank=0)
+    a_channel(device, "mqtt", rank=1)
+    before, queries = asked_to_write(device)
+
+    pin(site, "mqtt")
+
+    assert asked_to_write(device) == ("mqtt", queries)
+    pins.unpin(site, by=BY)
+    assert asked_to_write(device) == (before, queries) == ("simulation", queries)
 
 
 def test_a_demoted_channel_comes_last_and_gets_its_rank_back(till: Device) -> None:

@@ -39,7 +39,7 @@ class Api:
             request.add_header("Content-Type", "application/json")
         try:
             with urllib.request.urlopen(request, timeout=15) as response:
-                return Answer(response.status, json.load(response))
+                return Answer(response.status, json.loads(response.read() or b"null"))
         except urllib.error.HTTPError as refused:
             with refused:
                 return Answer(refused.code, json.loads(refused.read() or b"null"))

@@ -14,7 +14,7 @@ from tests.processes import Process, spawn
 
 
 class Fleet:
-    """`manage.py fleet` on an ideal network, its devices written straight into the database."""
+    """`manage.py simulate` on an ideal network, its devices written straight into the database."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Fleet:
             options["--push-services"] = push_services
         options |= more or {}
         self._name, self._production = name, production
-        self._command: list[str | Path] = [PYTHON, "manage.py", "fleet", "--register-directly"]
+        self._command: list[str | Path] = [PYTHON, "manage.py", "simulate", "--register-directly"]
         self._command += [str(part) for option in options.items() for part in option]
         self.process = self.start()
 

@@ -21,7 +21,7 @@ class Command(BaseCommand):
             type=_ports,
             default=ANY_PORTS,
             metavar="N,...",
-            help="six: fcm, apns, wns, web_push, control, devices; default: free ones",
+            help="seven: fcm, apns, wns, web_push, control, devices, browsers; default: free ones",
         )
         parser.add_argument(
             "--ca-dir",

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from analytics import rollups
+from analytics.counting import HOUR
 from delivery import clocks
 from delivery.models import Site
 from tests.analytics import record
@@ -46,7 +47,7 @@ def technician(db: None) -> User:
 def day(db: None) -> None:
     """Messages in every state of the last hours, at two sites and at none, counted."""
     now = clocks.db_now()
-    record.random_day(Random(7), rollups.hour_of(now) - 2 * rollups.HOUR, 3, 120)
+    record.random_day(Random(7), rollups.hour_of(now) - 2 * HOUR, 3, 120)
     rollups.roll_up()
 
 

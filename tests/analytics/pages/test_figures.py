@@ -9,6 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from analytics import rollups
+from analytics.models import RollupState
+from delivery import clocks
 from delivery.models import PushNotificationLog, Site
 from tests.analytics import record
 from tests.analytics.pages.conftest import figures, listed, shown, signed_in
@@ -77,7 +79,7 @@ def test_the_hours_of_all_sites_sum_to_what_was_ordered(admin: Client, day: None
 
 def test_verdicts_and_what_is_not_judged_sum_to_what_was_not_in_time(admin: Client, day: None) -> None:
     PushNotificationLog.objects.filter(status="expired").update(verdict="device_offline")
-    rollups.RollupState.objects.update(dirty=True)
+    RollupState.objects.update(dirty=True)
     rollups.roll_up()
 
     lines = table(admin, "reasons")
@@ -90,7 +92,7 @@ def test_verdicts_and_what_is_not_judged_sum_to_what_was_not_in_time(admin: Clie
 
 def test_an_hour_that_lost_much_is_marked_and_one_without_messages_is_hatched(admin: Client) -> None:
     site = Site.objects.create(site_id="berlin", name="Berlin")
-    till, now = record.device(site), rollups.clocks.db_now()
+    till, now = record.device(site), clocks.db_now()
     for number in range(10):
         record.message(till, now, status="expired" if number < 2 else "delivered", sent_at=now, latency_ms=300)
     rollups.roll_up()
@@ -104,7 +106,7 @@ def test_an_hour_that_lost_much_is_marked_and_one_without_messages_is_hatched(ad
 
 def test_a_name_from_outside_is_only_text(admin: Client) -> None:
     site = Site.objects.create(site_id="x&y=1", name="<script>alert(1)</script>")
-    record.message(record.device(site), rollups.clocks.db_now())
+    record.message(record.device(site), clocks.db_now())
     rollups.roll_up()
 
     for url in ("/admin/", "/admin/sites/x&y=1/"):
@@ -114,7 +116,7 @@ def test_a_name_from_outside_is_only_text(admin: Client) -> None:
 
 def test_a_table_holds_nothing_that_a_spreadsheet_would_run(admin: Client) -> None:
     site = Site.objects.create(site_id="=1+1", name="Berlin")
-    record.message(record.device(site), rollups.clocks.db_now())
+    record.message(record.device(site), clocks.db_now())
     rollups.roll_up()
 
     assert [line["site"] for line in table(admin, "heatmap")] == ["'=1+1"]

@@ -42,7 +42,7 @@ def test_posts_to_the_device_under_our_own_message_id() -> None:
 def test_keeps_the_flat_keys_of_the_wire_contract_beside_aps() -> None:
     content = json.loads(sent(MESSAGE).body)
 
-    assert content.pop("aps") == {"alert": {"title": "Update", "body": "2.1 is there"}}
+    assert content.pop("aps") == {"alert": {"title": "Update", "body": "2.1 is there"}, "mutable-content": 1}
     assert content == {
         "message_id": MESSAGE.message_id,
         "sent_at": "2026-11-21T12:30:00+00:00",
@@ -134,7 +134,7 @@ def test_lets_an_order_override_aps_and_four_headers() -> None:
     request = sent(with_content(title="Hi", platforms={"apns": override}))
 
     content = json.loads(request.body)
-    assert content["aps"] == {"alert": {"title": "Hi"}, "interruption-level": "time-sensitive"}
+    assert content["aps"] == {"alert": {"title": "Hi"}, "mutable-content": 1, "interruption-level": "time-sensitive"}
     assert "platforms" not in content
     assert request.headers["apns-push-type"] == "voip"
     assert request.headers["apns-topic"] == "org.homepot.agent.voip"
@@ -144,7 +144,7 @@ def test_lets_an_order_override_aps_and_four_headers() -> None:
 
 @pytest.mark.parametrize("platforms", [None, [], {"apns": 1}, {"apns": {"aps": 2, "headers": "x"}}])
 def test_an_override_of_another_shape_changes_nothing(platforms: Any) -> None:
-    assert aps(with_content(title="Hi", platforms=platforms)) == {"alert": {"title": "Hi"}}
+    assert aps(with_content(title="Hi", platforms=platforms)) == {"alert": {"title": "Hi"}, "mutable-content": 1}
 
 
 @pytest.mark.parametrize("environment", ["", "production"])
@@ -191,5 +191,5 @@ def test_overrides_go_over_the_content_for_apns_alone() -> None:
         sent(with_content(title="Hi", badge=1, platforms={"apns": {"title": "Hello", "badge": None}})).body
     )
 
-    assert content["aps"] == {"alert": {"title": "Hello"}}
+    assert content["aps"] == {"alert": {"title": "Hello"}, "mutable-content": 1}
     assert content["title"] == "Hello"

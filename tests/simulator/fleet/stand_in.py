@@ -20,6 +20,8 @@ class StandIn:
         self.channels: dict[str, str] = {}
         self.registered: dict[tuple[str, str], dict[str, Any]] = {}
         """What was said of each device's channel of each provider."""
+        self.firmware: dict[str, str | None] = {}
+        """What each device said it runs."""
         self.acks: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.inboxes: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -96,7 +98,9 @@ class StandIn:
         device = self._device(request)
         if device is None:
             return refusal(401)
-        assert (await request.json())["device_id"] == request.headers["X-Device-ID"]
+        said = await request.json()
+        assert said["device_id"] == request.headers["X-Device-ID"]
+        self.firmware[said["device_id"]] = said.get("firmware_version", self.firmware.get(said["device_id"]))
         return success({})
 
     async def _channel(self, request: web.Request) -> web.Response:

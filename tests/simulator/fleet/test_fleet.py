@@ -1,4 +1,4 @@
-"""A whole fleet: `manage.py fleet` as its own process, against HTTP and MQTT on real sockets."""
+"""A whole fleet: `manage.py simulate` as its own process, against HTTP and MQTT on real sockets."""
 
 import asyncio
 import json
@@ -34,6 +34,8 @@ def var(tmp_path: Path) -> Path:
     return tmp_path
 
 
+SOON_S = 8.0
+"""Well before a supervisor that stopped it would kill it, also on a busy machine."""
 CHANNELS = "mqtt:1,simulation:1,inbox:1"
 PLANNED = Counter(place.channel for place in places(18, 2, read_channels(CHANNELS), 0.5))
 LISTENING, POLLING = PLANNED["mqtt"], PLANNED["inbox"]
@@ -43,7 +45,7 @@ PUSHED = PLANNED["mqtt"] + PLANNED["simulation"]
 @contextmanager
 def fleet(var: Path, stand_in: StandIn, broker: Mqtt, *options: str) -> Iterator[Process]:
     """Eighteen devices of all kinds on two sites; ended at the latest here."""
-    command = ["manage.py", "fleet", "--devices", "18", "--sites", "2", "--channels", CHANNELS, "--network", "ideal"]
+    command = ["manage.py", "simulate", "--devices", "18", "--sites", "2", "--channels", CHANNELS, "--network", "ideal"]
     quick = ["--jobs-every", "0.2", "--heartbeat", "1", "--poll", "1", "--server", stand_in.url]
     where = ["--mqtt", broker.url, "--var", str(var)]
     process = spawn("fleet", [sys.executable, *command, *quick, *where, *options], folder=var)
@@ -175,7 +177,7 @@ def test_devices_beat_and_jobs_are_ordered(var: Path, mqtt_broker: Mqtt) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stops_within_two_seconds_with_its_counts_written(var: Path, mqtt_broker: Mqtt, number: signal.Signals) -> None:
+def test_stops_soon_with_its_counts_written(var: Path, mqtt_broker: Mqtt, number: signal.Signals) -> None:
     async def run() -> tuple[int, float]:
         async with StandIn() as stand_in:
             with fleet(var, stand_in, mqtt_broker) as process:
@@ -185,11 +187,11 @@ def test_stops_within_two_seconds_with_its_counts_written(var: Path, mqtt_broker
     status, took_s = asyncio.run(run())
 
     assert status == 0
-    assert took_s < 2
+    assert took_s < SOON_S
     assert counts(var)["totals"]["received"] == 0
 
 
-def test_stops_within_two_seconds_while_nothing_answers(var: Path, mqtt_broker: Mqtt) -> None:
+def test_stops_soon_while_nothing_answers(var: Path, mqtt_broker: Mqtt) -> None:
     async def run() -> tuple[int, float]:
         async with StandIn() as stand_in:
             with fleet(var, stand_in, mqtt_broker) as process:
@@ -202,7 +204,7 @@ def test_stops_within_two_seconds_while_nothing_answers(var: Path, mqtt_broker: 
     status, took_s = asyncio.run(run())
 
     assert status == 0
-    assert took_s < 2
+    assert took_s < SOON_S
 
 
 async def timed_stop(process: Process, number: signal.Signals) -> tuple[int, float]:

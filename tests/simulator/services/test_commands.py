@@ -96,7 +96,7 @@ def test_says_that_no_services_run(tmp_path: Path) -> None:
 
 
 def test_keeps_its_credentials_and_its_ports_over_a_restart(tmp_path: Path) -> None:
-    ports = free_ports(6)
+    ports = free_ports(7)
 
     with push_services(tmp_path, "--ports", ",".join(map(str, ports))) as before:
         first = secrets_in(tmp_path)

@@ -40,7 +40,7 @@ def desk(home: Path) -> Iterator[Desk]:
 def test_says_how_each_service_is_reached(desk: Desk, home: Path) -> None:
     described = desk.ask("GET", "/services").json()
 
-    assert described.keys() == {"fcm", "apns", "wns", "web_push", "control", "devices"}
+    assert described.keys() == {"fcm", "apns", "wns", "web_push", "control", "devices", "browsers"}
     assert described["fcm"]["url"] == desk.fcm.url
     assert Path(described["apns"]["key_file"]).exists()
     assert described == json.loads((home / "addresses.json").read_text())

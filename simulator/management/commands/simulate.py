@@ -1,4 +1,4 @@
-"""`manage.py fleet`: simulated devices that register, get messages and ack them, until Ctrl-C or SIGTERM."""
+"""`manage.py simulate`: simulated devices that register, get messages and ack them, until Ctrl-C or SIGTERM."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from simulator.fleet import direct, fleet, plan
+from simulator.fleet.habits import HABITS
 from simulator.fleet.listening import Broker
 from simulator.fleet.network import NETWORKS
 from simulator.fleet.options import Options
@@ -40,6 +41,12 @@ class Command(BaseCommand):
         parser.add_argument("--server", default=settings.PUBLIC_URL, metavar="URL", help="default PUBLIC_URL")
         parser.add_argument("--mqtt", default=settings.MQTT_URL, metavar="URL", help="the broker; default MQTT_URL")
         parser.add_argument("--network", choices=list(NETWORKS), default="office", help="default office")
+        parser.add_argument(
+            "--habits",
+            choices=list(HABITS),
+            default="calm",
+            help="reboots, new addresses, wrong clocks, acks twice or late; default calm: none of it",
+        )
         parser.add_argument(
             "--channels",
             type=_channels,
@@ -156,6 +163,7 @@ def _options(wanted: Mapping[str, Any]) -> Options:
         broker=Broker.from_url(wanted["mqtt"], settings.MQTT_CA_FILE) if wanted["mqtt"] else None,
         places=list(plan.places(wanted["devices"], wanted["sites"], channels, wanted["mqtt_acks"])),
         network=NETWORKS[wanted["network"]],
+        habits=HABITS[wanted["habits"]],
         push_services=wanted["push_services"] or var / "push-services",
         roster=Roster(var / "fleet"),
         bootstrap_key=_secret(var / "bootstrap-key"),

@@ -1,0 +1,5 @@
+package org.eclipse.paho.client.mqttv3.persist
+
+import org.eclipse.paho.client.mqttv3.MqttClientPersistence
+
+class MqttDefaultFilePersistence(directory: String) : MqttClientPersistence

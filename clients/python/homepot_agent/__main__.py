@@ -1,0 +1,3 @@
+from homepot_agent.command_line import main
+
+raise SystemExit(main())
