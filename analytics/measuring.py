@@ -1,7 +1,7 @@
 """Reading: what alerts are judged by, a few statements for each kind, whatever the number of messages."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,12 +68,19 @@ class Recent:
             found[site_id][provider] = Ended(failed + expired, delivered + late)
         return found
 
+    def verdicts(self, site_id: str) -> Mapping[str, int]:
+        """Why the site's messages were missed, as far as that was judged."""
+        found: Counter[str] = Counter()
+        for verdicts in self._rollups.filter(site_id=site_id).values_list("verdicts", flat=True):
+            found.update(verdicts)
+        return found
+
 
 def site_failures(recent: Recent, *, limit: float) -> list[Reading]:
     """Of what ended at each site: what failed or expired."""
     everywhere = _by_provider(recent.ended)
     return [
-        _site_failures(site_id, here, everywhere, limit)
+        _site_failures(recent, site_id, here, everywhere, limit)
         for site_id, here in recent.ended.items()
         if site_id is not None and any(ended.whole for ended in here.values())
     ]
@@ -88,19 +95,22 @@ def _by_provider(ended: Mapping[str | None, Mapping[str, Ended]]) -> dict[str, E
     return found
 
 
-def _site_failures(site_id: str, here: Mapping[str, Ended], everywhere: Mapping[str, Ended], limit: float) -> Reading:
+def _site_failures(
+    recent: Recent, site_id: str, here: Mapping[str, Ended], everywhere: Mapping[str, Ended], limit: float
+) -> Reading:
     missed, whole = sum(each.missed for each in here.values()), sum(each.whole for each in here.values())
     elsewhere = {
         name: Ended(everywhere[name].missed - own.missed, everywhere[name].arrived - own.arrived)
         for name, own in here.items()
     }
     worst = max(here, key=lambda name: here[name].missed)
+    judged = alert_causes.of_verdicts(recent.verdicts(site_id)) if missed > limit * whole else ""
     return Reading(
         subject=site_id,
         measured=Measured(value=missed / whole, sample=whole),
         text=f"At {site_id} {missed} of {whole} messages were missed ({missed / whole:.1%}), "
         f"{here[worst].missed} of them by {worst}.",
-        cause=alert_causes.of_site(here, elsewhere, limit=limit),
+        cause=judged or alert_causes.of_site(here, elsewhere, limit=limit),
         site_id=site_id,
         provider=worst if here[worst].missed == missed else "",
     )

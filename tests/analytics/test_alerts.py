@@ -64,6 +64,16 @@ def test_a_site_that_misses_too_much_opens_one_alert_with_its_cause(site: Site, 
     assert alert.times == 2
 
 
+def test_the_verdicts_of_its_messages_name_the_cause(site: Site, present: datetime) -> None:
+    half = WELL | {"delivered": 60, "expired": 40}
+    rollup(site, present, "fcm", **half | {"verdicts": {"device_offline": 5, "uplink_down": 30}})
+    rollup(site, present - HOUR, "mqtt", **half | {"verdicts": {"uplink_down": 35}})
+
+    alerts.judge_all()
+
+    assert the_alert().cause == "Site uplink down: so 65 of 70 messages were judged."
+
+
 def test_what_was_called_off_or_is_still_open_is_no_failure(site: Site, present: datetime) -> None:
     rollup(site, present, **WELL | {"ordered": 900, "delivered": 96, "expired": 4, "cancelled": 300, "skipped": 300})
 

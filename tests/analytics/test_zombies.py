@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from analytics import zombies
@@ -86,6 +88,13 @@ def one_of_them_confirmed(channel: Channel) -> None:
     acked(channel, 5 * timedelta(hours=1))
 
 
+def one_of_them_confirmed_before_many_others(channel: Channel) -> None:
+    """Further back than the device's last messages."""
+    acked(channel, 5 * timedelta(hours=1))
+    pushed(a_channel(channel.device, "mqtt"), 30 * MINUTE, count=zombies.LAST, status="cancelled")
+    pushed(channel, 10 * MINUTE, count=3)
+
+
 def one_refused_by_the_device(channel: Channel) -> None:
     pushed(channel, 10 * MINUTE, count=3)
     acked(channel, 8 * MINUTE, status="failed")
@@ -153,7 +162,8 @@ def a_device_that_is_suspended(channel: Channel) -> None:
 @pytest.mark.parametrize(
     "arrange",
     [
-        nothing_lately, two_pushes, one_of_them_confirmed, one_refused_by_the_device,
+        nothing_lately, two_pushes, one_of_them_confirmed, one_of_them_confirmed_before_many_others,
+        one_refused_by_the_device,
         one_confirmed_that_went_out_on_two_channels, one_confirmed_this_moment, one_still_on_its_way,
         one_called_off, one_also_sent_on_another_channel, one_too_old, one_not_accepted,
         one_while_the_device_was_away, a_device_never_heard, a_channel_that_is_disabled, a_device_that_is_suspended,
@@ -287,3 +297,22 @@ def test_a_person_closes_it_once(now: datetime, zombie: Zombie, fcm: Channel) ->
     fcm.refresh_from_db()
     assert (fcm.demoted, found(clocks.db_now())) == (False, [])
     assert AuditLog.objects.get(action="closed a zombie").actor == "person:ada"
+
+
+def test_only_who_may_change_zombies_closes_them_in_the_admin(now: datetime, zombie: Zombie, fcm: Channel) -> None:
+    tom = User.objects.create_user("tom", is_staff=True)
+    a_site().technicians.add(tom)
+    client = Client()
+    client.force_login(tom, backend="django.contrib.auth.backends.ModelBackend")
+    form = {"action": "close", "_selected_action": [zombie.pk]}
+
+    tom.user_permissions.set(Permission.objects.filter(codename="view_zombie"))
+    client.post("/admin/analytics/zombie/", form)
+    assert Zombie.objects.standing().exists()
+
+    tom.user_permissions.set(Permission.objects.filter(codename__in=["view_zombie", "change_zombie"]))
+    client.post("/admin/analytics/zombie/", form)
+
+    fcm.refresh_from_db()
+    assert (Zombie.objects.get().closed_why, fcm.demoted) == (Closed.BY_PERSON, False)
+    assert AuditLog.objects.get(action="closed a zombie").actor == "person:tom"
