@@ -162,18 +162,22 @@ def _last_spans(column: str, places: Sequence[Place]) -> list[tuple[str, datetim
     if not places:
         return []
     table, params = setwise.rows({"name": "text", "end_at": "timestamptz"}, places)
+    # each of the two by itself: joined to the table of spans, all of them would be read
+    last = """(SELECT s.{column} FROM delivery_connectivity AS s WHERE s.device_id = d.id
+               AND s.online_from <= r.end_at ORDER BY s.online_from DESC LIMIT 1)"""
     found = setwise.fetch(
         f"""
-        SELECT r.name, r.end_at, d.device_id, c.online_from, c.last_seen
+        SELECT r.name, r.end_at, d.device_id, {last.format(column="online_from")}, {last.format(column="last_seen")}
         FROM {table} JOIN delivery_device AS d ON d.{column} = r.name
-        JOIN delivery_connectivity AS c ON c.id = (
-            SELECT s.id FROM delivery_connectivity AS s WHERE s.device_id = d.id AND s.online_from <= r.end_at
-            ORDER BY s.online_from DESC LIMIT 1)
         """,
         params,
         ["text", "timestamptz", "text", "timestamptz", "timestamptz"],
     )
-    return [(name, end_at, device_id, since, last) for name, end_at, device_id, since, last in found]
+    return [
+        (name, end_at, device_id, online_from, last_seen)
+        for name, end_at, device_id, online_from, last_seen in found
+        if online_from is not None
+    ]
 
 
 class _Fleet:
