@@ -190,11 +190,12 @@ class _Fleet:
 
     def around(self, row: PushNotificationLog) -> Others:
         """Who of them was there in the time of this message."""
-        if row.expires_at not in self._seen:
+        minute = row.expires_at.replace(second=0, microsecond=0)  # so that many messages share one look
+        if minute not in self._seen:
             self._sample = self._sample or _some_devices()
-            spans = _last_spans("device_id", [(device_id, row.expires_at) for device_id in self._sample])
-            self._seen[row.expires_at] = {each: Span(since, last) for _, _, each, since, last in spans}
-        spans_then = self._seen[row.expires_at]
+            spans = _last_spans("device_id", [(device_id, minute) for device_id in self._sample])
+            self._seen[minute] = {each: Span(since, last) for _, _, each, since, last in spans}
+        spans_then = self._seen[minute]
         present = {device_id: _presence(row, span, self._judged_at) for device_id, span in spans_then.items()}
         return _known(row, spans_then, present)
 

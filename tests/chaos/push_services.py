@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simulator.services.together import ANY_PORTS
 from tests.journey.production import PYTHON
 from tests.processes import Process, free_port, port_answers, spawn
 
@@ -19,7 +20,7 @@ class PushServices:
         self.home = folder / "push-services"
         self.credentials_file = folder / "credentials.toml"
         self._folder = folder
-        self._ports = [free_port() for _ in range(6)]
+        self._ports = [free_port() for _ in ANY_PORTS]
         self.process: Process | None = None
 
     def start(self) -> None:
