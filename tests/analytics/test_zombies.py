@@ -316,3 +316,19 @@ def test_only_who_may_change_zombies_closes_them_in_the_admin(now: datetime, zom
     fcm.refresh_from_db()
     assert (Zombie.objects.get().closed_why, fcm.demoted) == (Closed.BY_PERSON, False)
     assert AuditLog.objects.get(action="closed a zombie").actor == "person:tom"
+
+
+@pytest.mark.postgres_only
+def test_finding_reads_the_last_hour_and_the_last_messages_of_devices_by_their_indexes(now: datetime) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        zombies.find(now)
+    statement = next(each["sql"] for each in asked if "unconfirmed" in each["sql"])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "Index Scan using push_log_created_idx" in plan
+    assert "Index Scan Backward using push_log_device_idx" in plan
+    assert "Seq Scan on push_notification_logs" not in plan
