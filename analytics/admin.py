@@ -18,7 +18,7 @@ from delivery.admin.looks import NOTHING, moment
 
 
 class Standing(admin.SimpleListFilter):
-    title = "is one now"
+    title = "state"
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
