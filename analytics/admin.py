@@ -3,20 +3,22 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analytics.models import Zombie
-from delivery.admin.base import ReadOnlyAdmin
+from analytics import zombies
+from analytics.models import Closed, Zombie
+from delivery import clocks
+from delivery.admin.base import ReadOnlyAdmin, actor
 from delivery.admin.looks import NOTHING, moment
 
 
 class Standing(admin.SimpleListFilter):
-    title = "is one now"
+    title = "state"
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -43,9 +45,20 @@ class ZombieAdmin(ReadOnlyAdmin[Zombie]):
         "reached", "due", "probe_code", "asked", "ended",
     )  # fmt: skip
     readonly_fields = fields
+    actions = ("close",)
 
     def named(self, of: Zombie) -> str:
         return of.device_id
+
+    def has_change_permission(self, request: HttpRequest, obj: Zombie | None = None) -> bool:
+        """People close zombies in the list; a zombie itself is the record."""
+        return obj is None and bool(request.user.has_perm("analytics.change_zombie"))
+
+    @admin.action(permissions=["change"], description="Close (its channel gets its rank back)")
+    def close(self, request: HttpRequest, chosen: QuerySet[Zombie]) -> None:
+        now = clocks.db_now()
+        closed = sum(zombies.close(each, Closed.BY_PERSON, by=actor(request), now=now) for each in chosen)
+        self.message_user(request, f"{closed} closed; the others were closed before.", messages.SUCCESS)
 
     @admin.display(description="device")
     def device_page(self, zombie: Zombie) -> SafeString:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from delivery.models.verdict import Verdict
 from delivery.outcomes import OutcomeKind
 
 ENOUGH = 5
@@ -15,6 +16,8 @@ OF_OUTCOMES = {
     OutcomeKind.REJECTED.value: "what was ordered: the provider refuses the message itself",
     OutcomeKind.MISCONFIGURED.value: "our credential, its project or its topic",
 }
+
+SAY_NOTHING = {Verdict.UNKNOWN, Verdict.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,15 @@ class Ended:
 
     def is_bad(self, limit: float) -> bool:
         return self.whole >= ENOUGH and self.missed > limit * self.whole
+
+
+def of_verdicts(verdicts: Mapping[str, int]) -> str:
+    """What most messages were judged to be missed for; empty where no one cause is behind half of them."""
+    judged = sum(verdicts.values())
+    worst = max(verdicts, key=lambda verdict: verdicts[verdict], default="")
+    if not worst or worst in SAY_NOTHING or 2 * verdicts[worst] < judged:
+        return ""
+    return f"{Verdict(worst).label.capitalize()}: so {verdicts[worst]} of {judged} messages were judged."
 
 
 def of_site(here: Mapping[str, Ended], elsewhere: Mapping[str, Ended], *, limit: float) -> str:

@@ -1,6 +1,7 @@
 """Reading: what alerts are judged by, a few statements for each kind, whatever the number of messages."""
 
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,9 @@ EVERYWHERE = "all sites"
 NO_SITE = "no site"
 NAMED = 5
 """So many devices stand in a text; the link leads to all."""
+
+_first_look_s: float | None = None
+"""When this process asked first how old the sweeps are, on its monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +68,19 @@ class Recent:
             found[site_id][provider] = Ended(failed + expired, delivered + late)
         return found
 
+    def verdicts(self, site_id: str) -> Mapping[str, int]:
+        """Why the site's messages were missed, as far as that was judged."""
+        found: Counter[str] = Counter()
+        for verdicts in self._rollups.filter(site_id=site_id).values_list("verdicts", flat=True):
+            found.update(verdicts)
+        return found
+
 
 def site_failures(recent: Recent, *, limit: float) -> list[Reading]:
     """Of what ended at each site: what failed or expired."""
     everywhere = _by_provider(recent.ended)
     return [
-        _site_failures(site_id, here, everywhere, limit)
+        _site_failures(recent, site_id, here, everywhere, limit)
         for site_id, here in recent.ended.items()
         if site_id is not None and any(ended.whole for ended in here.values())
     ]
@@ -84,19 +95,22 @@ def _by_provider(ended: Mapping[str | None, Mapping[str, Ended]]) -> dict[str, E
     return found
 
 
-def _site_failures(site_id: str, here: Mapping[str, Ended], everywhere: Mapping[str, Ended], limit: float) -> Reading:
+def _site_failures(
+    recent: Recent, site_id: str, here: Mapping[str, Ended], everywhere: Mapping[str, Ended], limit: float
+) -> Reading:
     missed, whole = sum(each.missed for each in here.values()), sum(each.whole for each in here.values())
     elsewhere = {
         name: Ended(everywhere[name].missed - own.missed, everywhere[name].arrived - own.arrived)
         for name, own in here.items()
     }
     worst = max(here, key=lambda name: here[name].missed)
+    judged = alert_causes.of_verdicts(recent.verdicts(site_id)) if missed > limit * whole else ""
     return Reading(
         subject=site_id,
         measured=Measured(value=missed / whole, sample=whole),
         text=f"At {site_id} {missed} of {whole} messages were missed ({missed / whole:.1%}), "
         f"{here[worst].missed} of them by {worst}.",
-        cause=alert_causes.of_site(here, elsewhere, limit=limit),
+        cause=judged or alert_causes.of_site(here, elsewhere, limit=limit),
         site_id=site_id,
         provider=worst if here[worst].missed == missed else "",
     )
@@ -210,16 +224,23 @@ def _cause_of_zombies(count: int, providers: list[str], limit: int) -> str:
 
 
 def late_sweeps(now: datetime) -> list[Reading]:
-    """How long ago each sweep ran, as a share of how long that may be. Those that run once a day may skip one."""
+    """How long ago each sweep ran, as a share of how long that may be. Those that run once a day may skip one.
+
+    One that never ran has not run since this process looked first: it may be new.
+    """
+    global _first_look_s
+    _first_look_s = _first_look_s if _first_look_s is not None else time.monotonic()
+    unseen_s = time.monotonic() - _first_look_s
     schedule: Mapping[str, Any] = settings.CELERY_BEAT_SCHEDULE
-    return [_sweep(name, age_s, schedule[name]["schedule"]) for name, age_s in watchdog.sweeps_s(now).items()]
+    ages_s = watchdog.sweeps_s(now)
+    return [_sweep(name, ages_s.get(name, unseen_s), entry["schedule"]) for name, entry in schedule.items()]
 
 
 def _sweep(name: str, age_s: float, every_s: float) -> Reading:
     return Reading(
         subject=name,
         measured=Measured(value=age_s / max(2 * every_s, every_s + settings.ALERT_SWEEP_LATE_S)),
-        text=f"{name} should run every {every_s:g} s, and ran {_for(age_s)} ago.",
+        text=f"{name} should run every {every_s:g} s, and has not run for {_for(age_s)}.",
         cause="It fails, and its error is in the log of the maintenance worker; or that worker has too much to do.",
     )
 

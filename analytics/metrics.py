@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from analytics import health, latency
 from analytics.health import Numbers
-from analytics.models import RollupState
+from analytics.models import RollupState, Zombie
 from delivery import clocks
 from delivery.models import Alert, Connectivity, ProviderState, PushNotificationLog
 from delivery.models.provider_state import Breaker
@@ -146,8 +146,15 @@ def _of_now() -> Iterator[Metric]:
         alerts.add_metric([kind], count)
     online = GaugeMetricFamily("homepot_devices_online", "Devices heard within two minutes")
     online.add_metric([], Connectivity.objects.filter(closed_at=None).count())
-    yield alerts
-    yield online
+    zombies = GaugeMetricFamily(
+        "homepot_zombies", "Channels that confirm nothing though their device is online", labels=["provider"]
+    )
+    standing: Iterable[tuple[str, int]] = (
+        Zombie.objects.standing().values_list("provider").annotate(Count("pk")).order_by("provider")
+    )
+    for provider, count in standing:
+        zombies.add_metric([provider], count)
+    yield from (alerts, zombies, online)
     looked_at = RollupState.objects.looked_at()
     if looked_at is not None:
         age = GaugeMetricFamily("homepot_rollup_age_seconds", "Since the hourly numbers were brought up to date")

@@ -122,7 +122,7 @@ def learn(provider: str, credential: str, outcomes: Sequence[Outcome], now: date
     if misconfigured:
         why = misconfigured[0].detail or misconfigured[0].code
         pause(provider, credential, why=why, now=now, seconds=MISCONFIGURED_WAIT_S, trouble=Trouble.MISCONFIGURED)
-        Alert.objects.open_or_repeat("misconfigured", f"{provider}/{credential}", why, now)
+        Alert.objects.open_or_repeat("misconfigured", f"{provider}/{credential}", why, now, provider=provider)
     elif state is not None and state.state in NOT_CLOSED:
         _after_probe(state, failed, answered, now, window)
     elif window.broken():

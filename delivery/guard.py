@@ -111,7 +111,7 @@ def tell_of_rejections(provider: str, credential: str, outcomes: Sequence[Outcom
         if count >= ENOUGH_SENDS and count > len(outcomes) / 2:
             said = f"{count} of {len(outcomes)} messages were rejected: {code}"
             text = f"{said}. No channel was disabled: look at the payload."
-            Alert.objects.open_or_repeat(REJECTED_ALERT, f"{provider}/{credential}", text, now)
+            Alert.objects.open_or_repeat(REJECTED_ALERT, f"{provider}/{credential}", text, now, provider=provider)
 
 
 def judge_overdue(now: datetime) -> int:
@@ -152,7 +152,7 @@ def _release(state: ProviderState, code: str, channels: int, now: datetime) -> N
         "check the credential, its project or topic, and the environment (sandbox or production)."
     )
     Channel.objects.release_parked(state.provider, state.credential)
-    Alert.objects.open_or_repeat(ALERT, name, text, now)
+    Alert.objects.open_or_repeat(ALERT, name, text, now, provider=state.provider)
     log.error(
         "blast-radius guard tripped", extra={"provider": state.provider, "credential": state.credential, "code": code}
     )

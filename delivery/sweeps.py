@@ -115,7 +115,7 @@ def warn_of_expiring_credentials() -> int:
     now = clocks.db_now()
     ending = credential_expiry.ending_soon(now)
     for each in ending:
-        Alert.objects.open_or_repeat(EXPIRING, each.subject, each.text(now), now)
+        Alert.objects.open_or_repeat(EXPIRING, each.subject, each.text(now), now, provider=each.provider)
     renewed = Alert.objects.filter(kind=EXPIRING, closed_at=None).exclude(subject__in=[each.subject for each in ending])
     renewed.update(closed_at=now)
     return len(ending)

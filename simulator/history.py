@@ -1,13 +1,13 @@
 """A day that was: messages of the last hours, taken through the pipeline's own verbs with the times that they had.
 
-It is a script with known causes, for first looks at Push Health. The devices in it were retired this morning, so that
+It is a script with known causes, for first looks at Push Health. The devices in it were retired and taken away, so that
 nothing else counts them: the fleet that runs now is another. What happened, hour by hour:
 
 - everywhere: a job every 20 minutes, delivered in a second or two, faster over MQTT than over the others;
 - one site: its uplink was cut all afternoon, so that all its devices were silent and its messages expired;
 - one site: slow Wi-Fi in the evening, delivered but late to arrive;
 - FCM answered 503 for an hour: MQTT took over where a device has it, the rest expired;
-- one device began to refuse notifications some hours ago.
+- one device refused notifications for some hours.
 """
 
 import uuid
@@ -19,6 +19,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from delivery.models import Connectivity, DeliveryAttempt, Device, Job, PushNotificationLog, Site
 from delivery.models.device import Lifecycle
@@ -27,6 +28,7 @@ from delivery.outcomes import OutcomeKind
 from delivery.priority import Priority
 from simulator.fleet.orders import ORDERS
 
+OLD = "-replaced-"
 EVERY = timedelta(minutes=20)
 TTL = timedelta(minutes=5)
 LEASE = timedelta(seconds=60)
@@ -40,8 +42,8 @@ ENDED_AGO_H = 4.0
 """About so many hours ago the afternoon without uplink was over: the site is chosen by its time zone."""
 CUT, SLOW = (time(13, 10), time(17, 30)), (time(18, 0), time(21, 0))
 """On the site's own clock."""
-FCM_DOWN_H, REFUSING_H = 9.0, 5.0
-"""So many hours ago FCM was out, for one hour; and a device began to refuse."""
+FCM_DOWN_H, REFUSING_H = 9.0, (7.0, 2.5)
+"""So many hours ago FCM was out, for one hour; and from when until when a device refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Day:
     slow: tuple[datetime, datetime]
     fcm_down: tuple[datetime, datetime]
     refusing: str
-    """A device, from `refusing_since` on."""
-    refusing_since: datetime
+    """A device."""
+    refused: tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ def write(sites: Sequence[Site], now: datetime, hours: int, rng: Random) -> int:
     return PushNotificationLog.objects.count()
 
 
+def take_away(devices: QuerySet[Device]) -> int:
+    """From their sites, once all has been judged: a job for a site would skip each of them."""
+    return devices.filter(lifecycle=Lifecycle.RETIRED, device_id__contains=OLD).update(site=None)
+
+
 def plan(sites: Sequence[Site], devices: Sequence[Old], now: datetime) -> Day:
     ended = now - timedelta(hours=ENDED_AGO_H)
     cut = min(sites, key=lambda site: abs(_last(site, *CUT, now)[1] - ended))
@@ -94,7 +101,7 @@ def plan(sites: Sequence[Site], devices: Sequence[Old], now: datetime) -> Day:
         slow=_last(others[-1], *SLOW, now),
         fcm_down=(down, down + timedelta(hours=1)),
         refusing=next((old.device.device_id for old in devices if old.device.site_id == others[0].site_id), ""),
-        refusing_since=now - timedelta(hours=REFUSING_H),
+        refused=(now - timedelta(hours=REFUSING_H[0]), now - timedelta(hours=REFUSING_H[1])),
     )
 
 
@@ -109,7 +116,7 @@ def _last(site: Site, begin: time, end: time, now: datetime) -> tuple[datetime, 
 
 def _device(site: Site, number: int) -> Old:
     device = Device.objects.create(
-        device_id=f"{site.site_id}-old-{number + 1}",
+        device_id=f"{site.site_id}{OLD}{number + 1}",
         site=site,
         name=f"Replaced till {number + 1}",
         device_type="pos_terminal",
@@ -172,7 +179,7 @@ def _send(
     took_ms = {row.id: max(1, int(rng.lognormvariate(0, 0.3) * HANDOFF_MS[provider])) for row in held}
     log.mark_sent([Sent(row.id, at, f"demo-{row.id}", "", None, took_ms[row.id]) for row in held], token=token)
     refusals = [Refused(row.message_id, row.device_id, "permission_denied", "notifications are switched off")
-                for row in held if row.device_id == day.refusing and at >= day.refusing_since]  # fmt: skip
+                for row in held if row.device_id == day.refusing and day.refused[0] <= at < day.refused[1]]  # fmt: skip
     log.mark_failed_by_device(refusals, now=at + timedelta(seconds=1))
     refused = {refusal.message_id for refusal in refusals}
     for row in (row for row in held if row.message_id not in refused):

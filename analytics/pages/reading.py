@@ -4,6 +4,7 @@ Latencies of all sites together are many histograms. An hour that has not been c
 remembered, so that a page reads the present hour and the few that changed.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from analytics.pages.remembered import ByHour
 
 LATENCIES: ByHour[Mapping[str, Histogram]] = ByHour(800)
 """By provider: some 10 kB an hour."""
+VERDICTS: ByHour[Mapping[str, int]] = ByHour(800)
 CELLS: ByHour["Hour"] = ByHour(60)
 """Up to half a MB an hour: 20 sites, 6 providers, a histogram each."""
 
@@ -101,6 +103,23 @@ def latencies(asked: Asked) -> dict[str, Histogram]:
     by_hour = LATENCIES.read((_whose(asked), asked.provider), asked.first, asked.end, read).values()
     providers = {provider for one in by_hour for provider in one}
     return {provider: latency.merge(one.get(provider, {}) for one in by_hour) for provider in providers}
+
+
+def verdicts(asked: Asked) -> Mapping[str, int]:
+    """Messages by verdict, the most frequent first."""
+
+    def read(hours: Sequence[datetime]) -> dict[datetime, Counter[str]]:
+        found: dict[datetime, Counter[str]] = {hour: Counter() for hour in hours}
+        rollups = asked.rollups.filter(hour__in=hours).exclude(verdicts={}).order_by()
+        for hour, counts in rollups.values_list("hour", "verdicts"):
+            found[hour].update(counts)
+        return found
+
+    by_hour = VERDICTS.read((_whose(asked), asked.provider), asked.first, asked.end, read)
+    total: Counter[str] = Counter()
+    for counts in by_hour.values():
+        total.update(counts)
+    return dict(total.most_common())
 
 
 def _whose(asked: Asked) -> object:

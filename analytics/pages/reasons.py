@@ -1,6 +1,5 @@
 """Why messages did not arrive in time: each by its verdict, those of which nothing is known yet as well."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from analytics import definitions, health
 from analytics.definitions import share
 from analytics.health import Numbers
-from analytics.pages import links
+from analytics.pages import links, reading
 from analytics.pages.asked import Asked
 from analytics.pages.links import Figure
 from analytics.pages.tiles import percent
@@ -58,12 +57,9 @@ def table(asked: Asked, total: Numbers) -> Reasons:
 
 def counts(asked: Asked, whole: int) -> Mapping[str, int]:
     """By verdict, the most frequent first; what is not judged yet comes last."""
-    found: Counter[str] = Counter()
-    for verdicts in asked.rollups.exclude(verdicts={}).order_by().values_list("verdicts", flat=True).iterator():
-        found.update(verdicts)
-    judged = dict(found.most_common())
-    open_ = whole - sum(judged.values())
-    return judged | ({NOT_JUDGED: open_} if open_ > 0 else {})
+    judged = reading.verdicts(asked)
+    to_come = whole - sum(judged.values())
+    return {**judged, **({NOT_JUDGED: to_come} if to_come > 0 else {})}
 
 
 def not_in_time(total: Numbers) -> int:

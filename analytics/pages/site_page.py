@@ -121,10 +121,11 @@ def channels(site: Site) -> list[dict[str, Any]]:
 
 
 def uplink_of(asked: Asked) -> dict[str, Any]:
-    """Its gaps, the newest first, and whether any device was seen, without which nothing is known."""
+    """Its gaps, the newest first, and since when anything is known: the first that was seen of a device."""
     spans = list(
         Connectivity.objects.filter(device__site=asked.site, last_seen__gte=asked.first).values_list(
             "online_from", "last_seen"
         )
     )
-    return {"known": bool(spans), "gaps": uplink.gaps(spans, asked.first, min(asked.now, asked.end))[::-1]}
+    since = max(asked.first, min(begun for begun, _ in spans)) if spans else None
+    return {"since": since, "gaps": uplink.gaps(spans, asked.first, min(asked.now, asked.end))[::-1]}

@@ -194,7 +194,7 @@ def _trouble(tries: int, error: str) -> str:
 def links(alert: Alert) -> list[tuple[str, str]]:
     """What to look at, each with its label and its path: the messages that it is about first."""
     since = f"{alert.opened_at - BEFORE_IT_OPENED:%Y-%m-%dT%H:%MZ}"
-    provider = alert.provider or (alert.subject.partition("/")[0] if "/" in alert.subject else "")
+    provider = alert.provider
     about = {**({"site": alert.site_id} if alert.site_id else {}), **({"under": provider} if provider else {})}
     match alert.kind:
         case "site_failures" | "provider_errors" | "breaker_open" | "misconfigured" | "payload_rejected":

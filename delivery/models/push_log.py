@@ -122,6 +122,11 @@ class PushNotificationLog(models.Model):
                 name="push_log_hedge_idx",
             ),
             models.Index(fields=["created_at"], name="push_log_created_idx"),
+            models.Index(
+                fields=["created_at"],
+                condition=models.Q(status__in=["failed", "expired", "cancelled"]) | models.Q(expired_at__isnull=False),
+                name="push_log_missed_idx",
+            ),
             models.Index(fields=["id"], condition=UNJUDGED, name="push_log_unjudged_idx"),
             models.Index(
                 fields=["judge_at"], condition=models.Q(judge_at__isnull=False), name="push_log_judge_again_idx"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics.alert_causes import Ended, of_errors, of_fallback, of_site, of_slowness
+from analytics.alert_causes import Ended, of_errors, of_fallback, of_site, of_slowness, of_verdicts
 
 WELL, BAD, FEW = Ended(0, 40), Ended(20, 20), Ended(2, 1)
 
@@ -22,6 +22,21 @@ WELL, BAD, FEW = Ended(0, 40), Ended(20, 20), Ended(2, 1)
 )  # fmt: skip
 def test_a_site_is_compared_with_the_others(here: dict[str, Ended], elsewhere: dict[str, Ended], begins: str) -> None:
     assert of_site(here, elsewhere, limit=0.05).startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ({"uplink_down": 34, "device_offline": 6}, "Site uplink down: so 34 of 40 messages were judged."),
+        ({"uplink_down": 5, "device_offline": 5}, "Site uplink down: so 5 of 10 messages were judged."),
+        ({"uplink_down": 4, "device_offline": 3, "too_late": 3}, ""),
+        ({"unknown": 9, "uplink_down": 1}, ""),
+        ({"cancelled": 9}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_most_messages_were_judged_to_be_missed_for(verdicts: dict[str, int], said: str) -> None:
+    assert of_verdicts(verdicts) == said
 
 
 @pytest.mark.parametrize(

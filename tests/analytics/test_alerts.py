@@ -1,12 +1,14 @@
 """Alerts that open and close by what is in the record."""
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from pytest_django import Settings
 
-from analytics import alerts, latency
+from analytics import alerts, latency, measuring
 from analytics.models import Rung, Zombie
 from analytics.rollups import hour_of
 from delivery import clocks
@@ -33,6 +35,12 @@ def site(db: None) -> Site:
     return a_site()
 
 
+@pytest.fixture(autouse=True)
+def a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not looked at sweeps yet."""
+    monkeypatch.setattr(measuring, "_first_look_s", None)
+
+
 def standing() -> dict[str, str]:
     return dict(Alert.objects.standing().values_list("subject", "kind"))
 
@@ -54,6 +62,16 @@ def test_a_site_that_misses_too_much_opens_one_alert_with_its_cause(site: Site, 
     assert alert.text == "At site-1 40 of 200 messages were missed (20.0%), 40 of them by fcm."
     assert alert.cause == "fcm is blocked or broken at this site: messages by mqtt arrive here."
     assert alert.times == 2
+
+
+def test_the_verdicts_of_its_messages_name_the_cause(site: Site, present: datetime) -> None:
+    half = WELL | {"delivered": 60, "expired": 40}
+    rollup(site, present, "fcm", **half | {"verdicts": {"device_offline": 5, "uplink_down": 30}})
+    rollup(site, present - HOUR, "mqtt", **half | {"verdicts": {"uplink_down": 35}})
+
+    alerts.judge_all()
+
+    assert the_alert().cause == "Site uplink down: so 65 of 70 messages were judged."
 
 
 def test_what_was_called_off_or_is_still_open_is_no_failure(site: Site, present: datetime) -> None:
@@ -172,6 +190,21 @@ def test_a_sweep_that_does_not_run(name: str, ago_s: float, late: bool) -> None:
     alerts.judge_all()
 
     assert standing() == ({name: "sweep_late"} if late else {})
+
+
+def test_a_sweep_that_never_ran_is_late_after_a_while(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    alerts.judge_all()
+    assert standing() == {}
+    LastRun.objects.bulk_create(
+        LastRun(name=name, ran_at=clocks.db_now())
+        for name in settings.CELERY_BEAT_SCHEDULE
+        if name != "delivery.expire"
+    )
+
+    monkeypatch.setattr(measuring, "_first_look_s", time.monotonic() - 126)
+    alerts.judge_all()
+
+    assert standing() == {"delivery.expire": "sweep_late"}
 
 
 @pytest.mark.parametrize(("ago_s", "opens"), [(50, False), (70, True)])

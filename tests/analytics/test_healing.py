@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from analytics import healing
-from analytics.models import Rung, Zombie
-from delivery import clocks, credentials
+from analytics import healing, zombies
+from analytics.models import Closed, Rung, Zombie
+from delivery import acks, clocks, credentials, fanout
 from delivery.models import AuditLog, Channel, Device, PushNotificationLog
 from simulator.services import EmulatedFcm, running
 from simulator.services.faults import Do, Fault
 from tests.delivery.emulated import configured, settings_of
-from tests.delivery.rows import a_channel, a_device, a_site
+from tests.delivery.rows import a_channel, a_device, a_job, a_site
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -169,6 +169,28 @@ def test_where_there_is_nothing_to_move_to_a_person_hears_of_it_at_once(zombie: 
 
 
 # --- All of it
+def ordered(device: Device) -> str:
+    """By which provider the device's next message goes."""
+    [row] = fanout.write_rows(a_job(), [device])
+    return row.provider
+
+
+def test_messages_go_by_the_other_channel_until_one_is_confirmed_on_this(zombie: Zombie) -> None:
+    Zombie.objects.update(rung=Rung.ASKED)
+    before = ordered(zombie.device)
+    healing.heal()
+    meanwhile = ordered(zombie.device)
+
+    push = PushNotificationLog.objects.get(provider="fcm")
+    PushNotificationLog.objects.filter(pk=push.pk).update(status="sent", sent_at=clocks.db_now())
+    acks.record([acks.ProvenAck(acks.parse({"message_id": str(push.message_id)}), zombie.device.device_id)])
+    zombies.look()
+
+    zombie.refresh_from_db()
+    assert (before, meanwhile, ordered(zombie.device)) == ("fcm", "simulation", "fcm")
+    assert zombie.closed_why == Closed.ACKED
+
+
 def test_each_rung_is_taken_once_whatever_happens(zombie: Zombie) -> None:
     for _ in range(8):
         healing.heal()

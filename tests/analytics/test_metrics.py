@@ -11,9 +11,11 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from analytics import latency, metrics, rollups
+from analytics.models import Zombie
 from delivery import clocks
 from delivery.models import Alert, ProviderState, PushNotificationLog
 from tests.analytics import record
+from tests.delivery.rows import a_channel, a_device
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -80,6 +82,19 @@ def test_breakers_due_rows_and_alerts_are_told(client: Client) -> None:
     assert value(found, "homepot_rate_limit_per_second", provider="fcm", credential="default") == 50
     assert value(found, "homepot_due_messages", provider="fcm", credential="default") == 1
     assert value(found, "homepot_open_alerts", kind="misconfigured") == 1
+
+
+@pytest.mark.django_db
+def test_zombies_that_stand_are_counted_by_provider(client: Client) -> None:
+    now = clocks.db_now()
+    for number, closed_at in enumerate((None, None, now)):
+        channel = a_channel(a_device(f"till-{number}"), "fcm")
+        Zombie.objects.create(
+            device=channel.device, channel=channel, provider="fcm", found_at=now, last_seen=now, pushes=3,
+            first_push_at=now, rung_at=now, closed_at=closed_at,
+        )  # fmt: skip
+
+    assert value(scraped(client), "homepot_zombies", provider="fcm") == 2
 
 
 @pytest.mark.django_db

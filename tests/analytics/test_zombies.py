@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from analytics import zombies
@@ -72,6 +74,11 @@ def test_three_pushes_that_nobody_confirmed_though_the_device_was_there(
     assert zombie.first_push_at == pushes[-1].sent_at
 
 
+def nothing_lately(channel: Channel) -> None:
+    """It may be a zombie again once something is sent to it."""
+    pushed(channel, 70 * MINUTE, count=3)
+
+
 def two_pushes(channel: Channel) -> None:
     pushed(channel, 10 * MINUTE, count=2)
 
@@ -79,6 +86,13 @@ def two_pushes(channel: Channel) -> None:
 def one_of_them_confirmed(channel: Channel) -> None:
     pushed(channel, 10 * MINUTE, count=3)
     acked(channel, 5 * timedelta(hours=1))
+
+
+def one_of_them_confirmed_before_many_others(channel: Channel) -> None:
+    """Further back than the device's last messages."""
+    acked(channel, 5 * timedelta(hours=1))
+    pushed(a_channel(channel.device, "mqtt"), 30 * MINUTE, count=zombies.LAST, status="cancelled")
+    pushed(channel, 10 * MINUTE, count=3)
 
 
 def one_refused_by_the_device(channel: Channel) -> None:
@@ -148,7 +162,8 @@ def a_device_that_is_suspended(channel: Channel) -> None:
 @pytest.mark.parametrize(
     "arrange",
     [
-        two_pushes, one_of_them_confirmed, one_refused_by_the_device,
+        nothing_lately, two_pushes, one_of_them_confirmed, one_of_them_confirmed_before_many_others,
+        one_refused_by_the_device,
         one_confirmed_that_went_out_on_two_channels, one_confirmed_this_moment, one_still_on_its_way,
         one_called_off, one_also_sent_on_another_channel, one_too_old, one_not_accepted,
         one_while_the_device_was_away, a_device_never_heard, a_channel_that_is_disabled, a_device_that_is_suspended,
@@ -282,3 +297,38 @@ def test_a_person_closes_it_once(now: datetime, zombie: Zombie, fcm: Channel) ->
     fcm.refresh_from_db()
     assert (fcm.demoted, found(clocks.db_now())) == (False, [])
     assert AuditLog.objects.get(action="closed a zombie").actor == "person:ada"
+
+
+def test_only_who_may_change_zombies_closes_them_in_the_admin(now: datetime, zombie: Zombie, fcm: Channel) -> None:
+    tom = User.objects.create_user("tom", is_staff=True)
+    a_site().technicians.add(tom)
+    client = Client()
+    client.force_login(tom, backend="django.contrib.auth.backends.ModelBackend")
+    form = {"action": "close", "_selected_action": [zombie.pk]}
+
+    tom.user_permissions.set(Permission.objects.filter(codename="view_zombie"))
+    client.post("/admin/analytics/zombie/", form)
+    assert Zombie.objects.standing().exists()
+
+    tom.user_permissions.set(Permission.objects.filter(codename__in=["view_zombie", "change_zombie"]))
+    client.post("/admin/analytics/zombie/", form)
+
+    fcm.refresh_from_db()
+    assert (Zombie.objects.get().closed_why, fcm.demoted) == (Closed.BY_PERSON, False)
+    assert AuditLog.objects.get(action="closed a zombie").actor == "person:tom"
+
+
+@pytest.mark.postgres_only
+def test_finding_reads_the_last_hour_and_the_last_messages_of_devices_by_their_indexes(now: datetime) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        zombies.find(now)
+    statement = next(each["sql"] for each in asked if "unconfirmed" in each["sql"])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "Index Scan using push_log_created_idx" in plan
+    assert "Index Scan Backward using push_log_device_idx" in plan
+    assert "Seq Scan on push_notification_logs" not in plan

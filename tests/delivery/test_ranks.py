@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from delivery import clocks, pins, ranks
+from delivery import clocks, fanout, pins, ranks
 from delivery.channels import Registered, Registration, register
 from delivery.models import AuditLog, Channel, Device, Site, SitePin
 from delivery.pins import NotPinned
-from tests.delivery.rows import a_channel, a_device, a_site
+from tests.delivery.rows import a_channel, a_device, a_job, a_site
 
 BY = "person:tina"
 pytestmark = pytest.mark.django_db
@@ -143,6 +145,26 @@ def test_a_refused_registration_leaves_the_pin_in_force(site: Site, till: Device
     register(till, Registration("fcm", "taken"), actor="device:x", now=clocks.db_now(), movable=Device.objects.none())
 
     assert order(till) == ["mqtt", "fcm", "simulation"]
+
+
+def asked_to_write(device: Device) -> tuple[str, int]:
+    """By which provider the fan-out sends to the device now, and how many questions that took."""
+    with CaptureQueriesContext(connection) as asked:
+        [row] = fanout.write_rows(a_job(), [device])
+    return row.provider, len(asked)
+
+
+def test_orders_follow_a_pin_and_ask_the_database_no_more_than_before(site: Site) -> None:
+    device = a_device("kiosk", site=site)
+    a_channel(device, "simulation", rank=0)
+    a_channel(device, "mqtt", rank=1)
+    before, queries = asked_to_write(device)
+
+    pin(site, "mqtt")
+
+    assert asked_to_write(device) == ("mqtt", queries)
+    pins.unpin(site, by=BY)
+    assert asked_to_write(device) == (before, queries) == ("simulation", queries)
 
 
 def test_a_demoted_channel_comes_last_and_gets_its_rank_back(till: Device) -> None:

@@ -78,6 +78,7 @@ def end() -> dict[str, Any]:
 )
 def test_twice_leaves_what_once_leaves(beats: Callable[[], object]) -> None:
     beats()
+    tick()  # what one sweep found for another is done by then
     twice = end()
 
     tick()
@@ -110,6 +111,7 @@ def test_beat_killed_after_any_of_its_ticks_leaves_the_same(after: int) -> None:
     for name in list(settings.CELERY_BEAT_SCHEDULE)[:after]:
         current_app.tasks[name].run()
 
+    tick()
     tick()
     interrupted = end()
     tick()

@@ -54,9 +54,13 @@ def test_its_numbers_are_those_of_its_rows(sites: list[Site]) -> None:
 
 
 def test_nothing_that_runs_now_counts_its_devices(sites: list[Site]) -> None:
+    now = Device.objects.create(device_id="till-1", site=sites[0], lifecycle="active")
     history.write(sites, clocks.db_now(), 2, Random(1))
 
-    assert not Device.objects.reachable().exists()
+    history.take_away(Device.objects.all())
+
+    assert list(Device.objects.exclude(site=None)) == list(Device.objects.reachable()) == [now]
+    assert not PushNotificationLog.objects.exclude(site__in=sites).exists()
 
 
 def test_a_log_that_holds_messages_is_left_alone(sites: list[Site]) -> None:

@@ -181,10 +181,18 @@ class Agent:
         if arrival is Arrival.NEW and message.rings_for_command:
             self._store.handled(message.message_id)
             self._obeying.wake()
+        elif arrival is Arrival.NEW and message.asks_for_address_of:
+            self._store.handled(message.message_id)
+            self._register_again(message.asks_for_address_of)
         elif arrival is Arrival.NEW:
             self._hosting.wake()
         self._acking.wake()
         return arrival
+
+    def _register_again(self, provider: str) -> None:
+        if self._ways is not None:
+            self._ways.forget(provider)
+            self._choosing.hurry()
 
     def _host(self) -> float:
         """Tell the program what is new: how the agent is doing, then each message."""

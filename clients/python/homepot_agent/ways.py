@@ -73,6 +73,10 @@ class Ways:
             log.warning("the server refuses the %s address: %s", address.provider, answer.text)
         return self._go_over_to_mqtt(address)
 
+    def forget(self, provider: str) -> None:
+        """The server is told this provider's address again, known to it or not."""
+        self._registered.pop(provider, None)
+
     def missed(self, provider: str) -> bool:
         """A message that this way should have brought long ago was found in the inbox; whether that is one too many."""
         if provider != self.way:

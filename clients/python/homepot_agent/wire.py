@@ -44,6 +44,11 @@ class Message:
         """A doorbell: nothing to show, something to fetch."""
         return self.data.get("type") == "command"
 
+    @property
+    def asks_for_address_of(self) -> str:
+        """The provider whose address the server wants to hear again: nothing came by it. Empty: none."""
+        return str(self.data.get("provider") or "") if self.data.get("type") == "register_again" else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Ack:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from analytics import judging, rollups
 from delivery import clocks
-from delivery.models import ApiKey, Site
+from delivery.models import ApiKey, Device, Site
 from delivery.models.api_key import SCOPES
 from delivery.models.keys import key_hash, new_key
 from homepot.brokers import write_private
@@ -71,6 +71,7 @@ def make_history(sites: int, hours: int) -> int:
     written = past.write(list(demo_sites.order_by("site_id")), clocks.db_now(), hours, Random(SEED))
     if written:
         judging.judge_ripe()
+        past.take_away(Device.objects.filter(site__in=demo_sites))
         rollups.roll_up()
     return written
 

@@ -105,6 +105,12 @@ def test_an_empty_first_page_says_why_and_what_next(admin: Client) -> None:
     assert page.index("A site") < page.index("A device") < page.index("A test push") < page.index("Its ack seen")
 
 
+def test_empty_lists_say_why(admin: Client) -> None:
+    assert "No message yet" in shown(admin, "/admin/delivery/pushnotificationlog/")
+    assert "No message fits all of this" in shown(admin, "/admin/delivery/pushnotificationlog/?state=late")
+    assert "every device that is online confirms" in shown(admin, "/admin/analytics/zombie/")
+
+
 def test_the_first_steps_go_when_all_are_done(admin: Client, sites: list[Site]) -> None:
     assert "First steps" not in shown(admin, "/admin/")
 
@@ -130,6 +136,7 @@ def statements(client: Client, url: str) -> int:
     """Of a first look at it: with nothing remembered."""
     reading.CELLS.forget()
     reading.LATENCIES.forget()
+    reading.VERDICTS.forget()
     with CaptureQueriesContext(connection) as asked:
         shown(client, url)
     return len(asked)

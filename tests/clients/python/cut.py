@@ -7,6 +7,8 @@ doubled, or an ack told a wrong time. `make test` runs the same scene with a cut
 """
 
 import argparse
+import signal
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -94,6 +96,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="default 60")
     parser.add_argument("--messages", type=int, default=50, help="ordered during the cut; default 50, at most 100")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends what was started
     with tempfile.TemporaryDirectory() as name, servers.Postgres() as postgres, servers.Redis() as redis:
         Path(name).chmod(0o711)
         (folder := Path(name) / "product").mkdir()

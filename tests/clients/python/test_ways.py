@@ -95,3 +95,19 @@ def test_a_push_service_that_never_answers_does_not_keep_the_device_from_mqtt(
     with Host(world, tmp_path / "till", sources=[Hanging()]) as host:
         host.wait_until_woken("mqtt")
         assert comes_by(world, host, "mqtt")
+
+
+def test_registers_again_when_the_server_asks_and_shows_nobody_anything(world: World, tmp_path: Path) -> None:
+    with Host(world, tmp_path / "till") as host:
+        host.wait_until_woken("mqtt")
+        asked_at = world.record.rows("SELECT clock_timestamp() AS at")[0]["at"]
+        data = {"type": "register_again", "provider": "mqtt"}
+        world.api.order({"devices": [host.device_id]}, title="", body="", data=data, data_only=True)
+        again = (
+            "SELECT c.registered_at FROM delivery_channel AS c JOIN delivery_device AS d ON d.id = c.device_id"
+            " WHERE d.device_id = %s AND c.provider = 'mqtt' AND c.registered_at > %s"
+        )
+        wait_until(lambda: bool(world.record.rows(again, host.device_id, asked_at)), "a registration", 20)
+        world.wait_until_delivered(host.device_id, 1)
+
+        assert host.titles == []

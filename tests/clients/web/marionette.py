@@ -51,7 +51,7 @@ const alerts = {
 const factory = { QueryInterface: generate(["nsIFactory"]), createInstance: (iid) => alerts.QueryInterface(iid) };
 const registrar = Components.manager.QueryInterface(Ci.nsIComponentRegistrar);
 registrar.registerFactory(Services.uuid.generateUUID(), "", "@mozilla.org/alerts-service;1", factory);
-Services.obs.addObserver({ observe: () => shown.splice(0).forEach((click) => click()) }, "test-clicks-notifications");
+Services.obs.addObserver({ observe: () => shown.at(-1)() }, "test-clicks-notification");
 """
 """In the place of the desktop, which a headless browser lacks: holds the notifications that are shown."""
 
@@ -114,6 +114,19 @@ class Firefox:
     def go(self, url: str) -> None:
         self.command("WebDriver:Navigate", url=url)
 
+    def other_tabs(self, *, close: bool = False) -> list[str]:
+        """What the tabs show that are not in our hands."""
+        shown = []
+        own = self.command("WebDriver:GetWindowHandle")["value"]
+        for handle in self.command("WebDriver:GetWindowHandles"):
+            if handle != own:
+                self.command("WebDriver:SwitchToWindow", handle=handle)
+                shown.append(self.command("WebDriver:GetCurrentURL")["value"])
+                if close:
+                    self.command("WebDriver:CloseWindow")
+        self.command("WebDriver:SwitchToWindow", handle=own)
+        return shown
+
     def run(self, expression: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
         return self.command("WebDriver:ExecuteScript", script=f"return ({expression})", args=[])["value"]
@@ -122,9 +135,9 @@ class Firefox:
         """Change a setting, as a person does on about:config."""
         self._inside(f"Services.prefs.setIntPref({json.dumps(name)}, {value})")
 
-    def click_notifications(self) -> None:
-        """All that are shown, as a person does on the desktop."""
-        self._inside("Services.obs.notifyObservers(null, 'test-clicks-notifications')")
+    def click_notification(self) -> None:
+        """The latest, as a person does on the desktop."""
+        self._inside("Services.obs.notifyObservers(null, 'test-clicks-notification')")
 
     def screenshot(self, file: Path) -> None:
         file.write_bytes(b64decode(self.command("WebDriver:TakeScreenshot", full=False)["value"]))

@@ -96,9 +96,12 @@ def test_a_clicked_notification_is_acked_and_opens_the_portal(firefox: Firefox, 
     portal.wait_for(sent, "acked_at")
     firefox.go("about:blank")
 
-    firefox.click_notifications()
+    firefox.click_notification()
+    message = portal.wait_for(sent, "clicked_at")
+    wait_until(lambda: firefox.other_tabs() == [f"{portal.url}/portal/"], "tab with the portal")
+    firefox.other_tabs(close=True)
 
-    assert portal.wait_for(sent, "clicked_at")["status"] == "delivered"
+    assert message["status"] == "delivered"
 
 
 def test_a_browser_that_was_closed_gets_what_waited_and_what_comes_with_no_page_open(

@@ -127,20 +127,37 @@ def test_the_page_says_how_telling_went_and_escapes_all(admin: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "subject", "site_id", "path"),
+    ("kind", "subject", "about", "path"),
     [
-        ("site_failures", "s 1", "s 1", "pushnotificationlog/?site=s+1&state=missed&from=2026-07-01T10%3A00Z"),
-        ("breaker_open", "fcm/default", None, "pushnotificationlog/?under=fcm&state=missed&from=2026-07-01T10%3A00Z"),
-        ("slow_provider", "mqtt", None, "pushnotificationlog/?state=measured&from=2026-07-01T10%3A00Z"),
-        ("guard_tripped", "fcm/other", None, "channel/?provider__exact=fcm"),
-        ("zombies", "s 1", "s 1", "/analytics/zombie/?standing=1&site__exact=s+1"),
+        (
+            "site_failures",
+            "s 1",
+            {"site_id": "s 1"},
+            "pushnotificationlog/?site=s+1&state=missed&from=2026-07-01T10%3A00Z",
+        ),
+        (
+            "breaker_open",
+            "fcm/default",
+            {"provider": "fcm"},
+            "pushnotificationlog/?under=fcm&state=missed&from=2026-07-01T10%3A00Z",
+        ),
+        (
+            "slow_provider",
+            "mqtt",
+            {"provider": "mqtt"},
+            "pushnotificationlog/?under=mqtt&state=measured&from=2026-07-01T10%3A00Z",
+        ),
+        ("guard_tripped", "fcm/other", {"provider": "fcm"}, "channel/?provider__exact=fcm"),
+        ("zombies", "s 1", {"site_id": "s 1"}, "/analytics/zombie/?standing=1&site__exact=s+1"),
     ],
 )
-def test_an_alert_leads_to_what_it_is_about(db: None, kind: str, subject: str, site_id: str | None, path: str) -> None:
-    if site_id:
-        a_site(site_id)
+def test_an_alert_leads_to_what_it_is_about(
+    db: None, kind: str, subject: str, about: dict[str, str], path: str
+) -> None:
+    if "site_id" in about:
+        a_site(about["site_id"])
 
-    assert links(an_alert(subject, kind, site_id))[0][1].endswith(path)
+    assert links(an_alert(subject, kind, **about))[0][1].endswith(path)
 
 
 def test_a_sweep_that_is_late_leads_nowhere(db: None) -> None:

@@ -101,12 +101,15 @@ class LocalServer:
             writer.close()
 
     async def _close(self) -> None:
+        """Also what was accepted a moment ago, and has not begun to talk."""
         self._server.close()
-        tasks = list(self._talks)
-        for task, writer in self._talks.items():
-            writer.transport.abort()
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for writer in self._talks.values():
+                writer.transport.abort()
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
         await asyncio.sleep(0.01)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:

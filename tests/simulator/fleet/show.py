@@ -7,6 +7,7 @@ of the job. The devices are written straight into the database: to register them
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--heartbeat", type=float, default=60.0, help="mean seconds between; default 60")
     parser.add_argument("--give-up-after", type=float, default=600.0, metavar="S")
     asked = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends what was started
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o711)

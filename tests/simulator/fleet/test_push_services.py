@@ -82,7 +82,7 @@ def test_devices_are_reached_again_after_the_services_came_back(services_home: P
                 till = device(before, service)
                 ports = [each.port for each in before.services.values()]
                 got = await stack.enter_async_context(listening(services_home, till))
-            with running(PushServices(home=services_home, ports=[*ports, 0, 0])) as after:
+            with running(PushServices(home=services_home, ports=[*ports, 0, 0, 0])) as after:
                 await until(lambda: after.services[service].deliveries.online(key_of(after, till)))
                 sent = product.message(till.identity.address, str(uuid4()))
                 await product.send(product.credentials(after)[service], service, [sent])
