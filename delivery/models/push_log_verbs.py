@@ -3,9 +3,9 @@
 Whoever finds its guard no longer true changes 0 rows: the row count says who won. `now` is always the database's time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 from uuid import UUID
 
 from django.db import models
@@ -13,101 +13,15 @@ from django.db.models.functions import Coalesce
 
 from delivery.models import setwise
 from delivery.models.job import PAUSED_UNTIL, parked, unparked
-from delivery.models.push_log_rows import Again, Arrived, Claimed, Failed, NewRow, Refused, Sent
-from delivery.priority import Priority
+from delivery.models.push_log_arrivals import AS_FIRST_ACCEPTED, SKEW_MS, PushLogArrivals, start_of_what_arrived
+from delivery.models.push_log_questions import LOG
+from delivery.models.push_log_rows import Again, Claimed, Failed, NewRow, Sent
 
-if TYPE_CHECKING:
-    from delivery.models.push_log import PushNotificationLog  # noqa: F401  (the queryset's type argument)
-
-LOG = "push_notification_logs"
-SKEW_MS = 2_000
-"""How far a corrected device time may lie outside [sent_at, now] before it is called skewed."""
 POISON_AFTER = 3
 """Holders that may die with a row that they hold alone, before the row is called poison."""
 
 
-_AS_FIRST_ACCEPTED: dict[str, Any] = {
-    "status": "sent",
-    "provider": models.Case(models.When(accepted_by="", then=models.F("provider")), default=models.F("accepted_by")),
-    "accepted_by": "",
-    "fallback_from": "",
-}
-"""A hedged row whose further channels took nothing."""
-
-
-def _start_of_what_arrived(sent_at: str, received_at: str, offset_ms: str) -> str:
-    """SQL for when the attempt began that brought message `m` to its device.
-
-    As a rule the accepted one; where the device had it before, one that nobody answered.
-    """
-    before = f"{setwise.ms_between(received_at, 't.started_at')} + {offset_ms} >= 0"
-    return f"""(CASE WHEN {setwise.ms_between(received_at, sent_at)} + {offset_ms} < -{SKEW_MS} THEN COALESCE(
-            (SELECT MAX(t.started_at) FROM delivery_deliveryattempt AS t
-             WHERE t.push_id = m.id AND t.outcome = 'retry' AND t.code = 'no_answer' AND {before}), {sent_at})
-        ELSE {sent_at} END)"""
-
-
-class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
-    # --- questions
-    def due(self, now: datetime) -> Self:
-        """Rows that a worker could claim now."""
-        return self.filter(status="pending", next_attempt_at__lte=now, expires_at__gt=now, claim_token=None)
-
-    def waited_for(self) -> set[tuple[str, str]]:
-        """Each (provider, credential) that pending rows name; one look into the index for each."""
-        found: list[tuple[str, str]] = [("", "")]
-        while True:
-            behind = setwise.fetch(
-                f"""
-                SELECT provider, credential FROM {LOG}
-                WHERE status = 'pending' AND (provider, credential) > (%s, %s)
-                ORDER BY provider, credential LIMIT 1
-                """,
-                found[-1],
-                ["text", "text"],
-            )
-            if not behind:
-                return set(found[1:])
-            [(provider, credential)] = behind
-            found.append((provider, credential))
-
-    def held(self, ids: Sequence[int], token: UUID) -> set[int]:
-        """Those of these rows that this claim still holds, whatever has become of them."""
-        return set(self.filter(pk__in=ids, claim_token=token).values_list("pk", flat=True))
-
-    def oldest_due(
-        self, now: datetime, credentials: Iterable[tuple[str, str]], up_to: Priority = Priority.LOW
-    ) -> dict[tuple[str, str], datetime]:
-        """Since when the first due row of each (provider, credential) waits to be claimed; only where one does.
-
-        `up_to` leaves out what is less urgent. A row that is to be claimed alone is left out: those go one at a time.
-        """
-        pairs, params = setwise.rows({"provider": "text", "credential": "text"}, sorted(credentials))
-        levels = " UNION ALL ".join(f"SELECT {int(each)} AS priority" for each in Priority if each <= up_to)
-        found = setwise.fetch(
-            f"""
-            SELECT provider, credential, min(due_at) FROM (
-                SELECT r.provider, r.credential, (
-                    SELECT m.next_attempt_at FROM {LOG} AS m
-                    WHERE m.status = 'pending' AND m.provider = r.provider AND m.credential = r.credential
-                      AND m.priority = level.priority AND m.next_attempt_at <= %s AND m.expires_at > %s
-                      AND m.claim_token IS NULL AND NOT m.claim_alone
-                    ORDER BY m.next_attempt_at LIMIT 1) AS due_at
-                FROM {pairs} CROSS JOIN ({levels}) AS level) AS heads
-            WHERE due_at IS NOT NULL GROUP BY provider, credential
-            """,
-            [now, now, *params],
-            ["text", "text", "timestamptz"],
-        )
-        return {(provider, credential): due_at for provider, credential, due_at in found}
-
-    def open(self) -> Self:
-        return self.filter(status__in=["pending", "sent"])
-
-    def missed(self, job_id: str) -> Self:
-        """What a job did not get to its devices."""
-        return self.filter(job_id=job_id, status__in=["failed", "expired"])
-
+class PushNotificationLogQuerySet(PushLogArrivals):
     # --- birth
     def insert_rows(
         self, new: Sequence[NewRow], *, job_id: str, priority: int, created_at: datetime, expires_at: datetime
@@ -218,7 +132,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             [(s.id, s.sent_at, s.provider_message_id[:255], s.code[:100], s.hedge_at, s.handoff_ms) for s in sent],
         )
         first = "m.sent_at IS NULL"
-        sent_at = _start_of_what_arrived(
+        sent_at = start_of_what_arrived(
             "COALESCE(m.sent_at, r.sent_at)", "m.received_at", "COALESCE(m.clock_offset_ms, 0)"
         )
         latency = f"({setwise.ms_between('m.received_at', sent_at)} + COALESCE(m.clock_offset_ms, 0))"
@@ -264,7 +178,7 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
     def mark_still_sent(self, ids: Sequence[int], *, token: UUID) -> int:
         """Held pending -> sent: no further channel took what an earlier one had accepted."""
         return self.filter(pk__in=ids, claim_token=token, status="pending").update(
-            **_AS_FIRST_ACCEPTED,
+            **AS_FIRST_ACCEPTED,
             next_attempt_at=None,
             claim_token=None,
             claimed_until=None,
@@ -313,100 +227,6 @@ class PushNotificationLogQuerySet(models.QuerySet["PushNotificationLog"]):
             FROM {table} WHERE m.id = r.id AND m.claim_token = %s AND m.status = 'pending'
             """,
             [*params, token],
-        )
-
-    # --- what the device said
-    def mark_delivered(self, arrived: Sequence[Arrived], *, now: datetime) -> list[tuple[UUID, str | None, bool]]:
-        """Anything but skipped -> delivered; late where the time was over. The first `received_at` wins.
-
-        Returns (message_id, job_id, recount) of the rows that it changed; a replay changes none. `recount`: the row may
-        have ended before, so that its job's final count is wrong now. (Only rows that went wrong keep an error code.)
-        """
-        table, params = setwise.rows(
-            {
-                "message_id": "uuid", "device_id": "text", "received_at": "timestamptz", "by_device_clock": "boolean",
-                "opened_at": "timestamptz", "clicked_at": "timestamptz",
-            },
-            [
-                (a.message_id, a.device_id, a.received_at, a.by_device_clock, a.opened_at, a.clicked_at)
-                for a in arrived
-            ],
-        )  # fmt: skip
-        first = "m.received_at IS NULL"
-        offset = "(CASE WHEN r.by_device_clock THEN COALESCE(d.clock_offset_ms, 0) ELSE 0 END)"
-        sent_at = _start_of_what_arrived("m.sent_at", "r.received_at", offset)
-        latency = f"({setwise.ms_between('r.received_at', sent_at)} + {offset})"
-        # SQLite cannot count up to the last millisecond of the year 9999
-        ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
-        skewed = f"(COALESCE({ahead}, true) OR COALESCE({latency} < -{SKEW_MS}, false))"
-        return [
-            (message_id, job_id, expired_at is not None or error_code != "")
-            for message_id, job_id, expired_at, error_code in setwise.fetch(
-                f"""
-                UPDATE {LOG} AS m SET
-                    status = 'delivered',
-                    sent_at = CASE WHEN {first} THEN {sent_at} ELSE m.sent_at END,
-                    received_at = COALESCE(m.received_at, r.received_at),
-                    acked_at = COALESCE(m.acked_at, %s),
-                    opened_at = COALESCE(m.opened_at, r.opened_at),
-                    clicked_at = COALESCE(m.clicked_at, r.clicked_at),
-                    expired_at = CASE WHEN {first} AND m.expired_at IS NULL AND m.expires_at < %s THEN m.expires_at
-                                      ELSE m.expired_at END,
-                    clock_offset_ms = CASE WHEN {first} THEN {offset} ELSE m.clock_offset_ms END,
-                    clock_skewed = CASE WHEN {first} THEN {skewed} ELSE m.clock_skewed END,
-                    latency_ms = CASE WHEN NOT ({first}) THEN m.latency_ms
-                                      WHEN m.sent_at IS NULL OR {skewed} THEN NULL
-                                      WHEN {latency} < 0 THEN 0 ELSE {latency} END,
-                    next_attempt_at = NULL, verdict = CASE WHEN {first} THEN '' ELSE m.verdict END,
-                    evidence = CASE WHEN {first} THEN '' ELSE m.evidence END, judge_at = NULL
-                FROM {table}, delivery_device AS d
-                WHERE m.message_id = r.message_id AND m.device_id = r.device_id AND d.device_id = r.device_id
-                  AND m.status <> 'skipped'
-                  AND (m.status <> 'delivered' OR (r.opened_at IS NOT NULL AND m.opened_at IS NULL)
-                       OR (r.clicked_at IS NOT NULL AND m.clicked_at IS NULL))
-                {setwise.returning("m", "message_id", "job_id", "expired_at", "error_code")}
-                """,
-                [now, now, now, now, *params],
-                ["uuid", "text", "timestamptz", "text"],
-            )
-        ]
-
-    def mark_failed_by_device(self, refused: Sequence[Refused], *, now: datetime) -> list[tuple[UUID, str | None]]:
-        """Pending or sent -> failed, in the device's own words. Returns (message_id, job_id) of the changed rows."""
-        table, params = setwise.rows(
-            {"message_id": "uuid", "device_id": "text", "code": "text", "detail": "text"},
-            [(f.message_id, f.device_id, f.code[:100], f.detail[:500]) for f in refused],
-        )
-        changed = setwise.fetch(
-            f"""
-            UPDATE {LOG} AS m SET status = 'failed', error_code = r.code, error_message = r.detail,
-                acked_at = %s, next_attempt_at = NULL
-            FROM {table} WHERE m.message_id = r.message_id AND m.device_id = r.device_id
-                           AND m.status IN ('pending', 'sent')
-            {setwise.returning("m", "message_id", "job_id")}
-            """,
-            [now, *params],
-            ["uuid", "text"],
-        )
-        return [(message_id, job_id) for message_id, job_id in changed]
-
-    def hand_out(self, device_id: str, ids: Sequence[int], now: datetime) -> int:
-        """Pending and unclaimed -> sent, because the device fetched it from its inbox. Not while its job is paused.
-
-        What a provider accepted before (it waits for a hedge) stays that provider's.
-        """
-        fetched = self.filter(device_id=device_id, id__in=ids, status="pending", claim_token=None)
-        waiting = fetched.filter(expires_at__lt=PAUSED_UNTIL)
-        hedged = waiting.filter(sent_at__isnull=False).update(**_AS_FIRST_ACCEPTED, next_attempt_at=None)
-        return hedged + waiting.filter(sent_at=None).update(
-            status="sent",
-            sent_at=now,
-            next_attempt_at=None,
-            fallback_from=models.Case(
-                models.When(provider="inbox", then=models.F("fallback_from")), default=models.F("provider")
-            ),
-            provider="inbox",
-            credential="",
         )
 
     # --- time and people
