@@ -28,7 +28,7 @@ run: $(READY)  ## everything on this machine, with a demo fleet: PORT=8000 SITES
 test: $(READY)  ## all tests on PostgreSQL, journeys last; then what touches the database again on SQLite
 	@status=0; \
 	TEST_DATABASE=postgres $(PYTHON) -m pytest $(TOGETHER) -m 'not journey and not long' || status=$$?; \
-	TEST_DATABASE=postgres $(PYTHON) -m pytest -m journey || status=$$?; \
+	TEST_DATABASE=postgres $(PYTHON) -m pytest $(TOGETHER) -m journey || status=$$?; \
 	TEST_DATABASE=sqlite $(PYTHON) -m pytest $(TOGETHER) || status=$$?; \
 	exit $$status
 

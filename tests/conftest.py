@@ -7,6 +7,7 @@ connections. Nothing starts before a test asks for it. Whatever the environment 
 import atexit
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import django
@@ -43,6 +44,8 @@ os.environ.update(
 )
 django.setup()
 settings.PASSWORD_HASHERS = ["tests.passwords.OneRound"]
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and so would all that tests start
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 hypothesis.settings.register_profile(
