@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from random import Random
 
 from simulator.fleet.device import MQTT, Ack, Device
@@ -128,7 +129,9 @@ class Spool:
 
     async def _send_over_mqtt(self, ack: Ack) -> None:
         topic = f"devices/{ack.device.identity.device_id}/acks"
-        await self._publish(ack.device, topic, json.dumps(ack.body(), separators=(",", ":")).encode())
+        with suppress(TimeoutError):  # its connection may be lost before the broker answers
+            async with asyncio.timeout(CONFIRMED_WITHIN_S):
+                await self._publish(ack.device, topic, json.dumps(ack.body(), separators=(",", ":")).encode())
         self._again(ack, CONFIRMED_WITHIN_S)
 
     async def _send_over_http(self) -> None:
