@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bench import acks, job_to_provider
+from bench import acks, job_to_provider, order_to_device
 from bench.case import Case, Figures, Measured
 from bench.stage import Stage
 from tests import servers
@@ -19,7 +19,14 @@ from tests.processes import ROOT
 
 RUNS = 3
 CASES = {
-    case.name: case for case in (job_to_provider.case("fcm"), job_to_provider.case("apns"), acks.single(), acks.batch())
+    case.name: case
+    for case in (
+        job_to_provider.case("fcm"),
+        job_to_provider.case("apns"),
+        order_to_device.case(),
+        acks.single(),
+        acks.batch(),
+    )
 }
 
 
