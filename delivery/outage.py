@@ -6,6 +6,8 @@ It is away, full, read-only, or somebody else held what was needed for too long.
 from django.db import InterfaceError, InternalError, OperationalError
 
 READ_ONLY = "25006"
+TOLD = "The database is away. Try again in a few seconds; nothing was changed."
+"""What a caller hears."""
 
 
 def is_outage(error: BaseException) -> bool:

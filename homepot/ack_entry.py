@@ -17,6 +17,7 @@ from django.http.request import HttpRequest, split_domain_port, validate_host
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
+from delivery import outage
 from delivery.api import acks, parsing
 from delivery.api.ack_groups import AckCall, Fate, Groups
 from delivery.api.acks import Reading
@@ -27,8 +28,7 @@ from homepot.exchange import App, Receive, Scope, Send
 log = logging.getLogger(__name__)
 
 NOT_IN_TIME = "Not confirmed in time. Send it again; a second time changes nothing."
-DATABASE_AWAY = "The database is away. Try again in a few seconds; nothing was changed."
-REFUSALS = {Fate.AWAY: DATABASE_AWAY, Fate.TOO_MANY: exchange.TOO_MUCH, Fate.UNKNOWN: NOT_IN_TIME}
+REFUSALS = {Fate.AWAY: outage.TOLD, Fate.TOO_MANY: exchange.TOO_MUCH, Fate.UNKNOWN: NOT_IN_TIME}
 
 
 @dataclass(frozen=True, slots=True)

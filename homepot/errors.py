@@ -19,7 +19,7 @@ RETRY_AFTER_S = 5
 
 def database_away(error: BaseException) -> JsonResponse:
     log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
-    response = _json(503, "The database is away. Try again in a few seconds; nothing was changed.")
+    response = _json(503, outage.TOLD)
     response["Retry-After"] = str(RETRY_AFTER_S)
     return response
 

@@ -54,8 +54,8 @@ class Fate(Enum):
 
 def commit_group(calls: Sequence[AckCall]) -> list[Fate]:
     """Check keys and limits, and record what passes: all of it, or nothing."""
-    close_old_connections()
     try:
+        close_old_connections()
         passed = _passed(calls)
         acks.record([ack for call, good in zip(calls, passed, strict=True) if good for ack in call.proven])
     except Exception as error:
@@ -93,22 +93,17 @@ class Groups:
         self._commit = commit
         self._gathering: SimpleQueue[_Waiting] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._waiting = 0
 
     async def commit(self, call: AckCall) -> Fate:
         """What became of it. For one event loop at a time."""
-        if self._waiting >= MOST_WAITING:
+        if self._gathering.qsize() >= MOST_WAITING:
             return Fate.TOO_MANY
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="acks", daemon=True)
             self._thread.start()
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
-        self._waiting += 1
         self._gathering.put(waiting)
-        try:
-            done, _ = await asyncio.wait({waiting.fate}, timeout=LONGEST_WAIT_S)
-        finally:
-            self._waiting -= 1
+        done, _ = await asyncio.wait({waiting.fate}, timeout=LONGEST_WAIT_S)
         return waiting.fate.result() if done else Fate.UNKNOWN
 
     def _run(self) -> None:
@@ -116,7 +111,7 @@ class Groups:
             group = self._gathered()
             try:
                 fates = self._commit([waiting.call for waiting in group])
-            except Exception:
+            except Exception:  # or the thread would end, and no ack be committed any more
                 log.exception("bug")
                 fates = [Fate.NOT_PLAIN] * len(group)
             by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Fate]]] = defaultdict(list)

@@ -67,7 +67,7 @@ def _as_refusal(error: Exception) -> APIException | None:
             return Forbidden("Not allowed")
         case _ if outage.is_outage(error):
             log.warning("database away", extra={"why": f"{type(error).__name__}: {error}"[:200]})
-            return Unavailable("The database is away. Try again in a few seconds; nothing was changed.")
+            return Unavailable(outage.TOLD)
         case IntegrityError():
             log.warning("write conflict", extra={"why": str(error)[:200]})
             return Conflict("Somebody else wrote the same thing at the same moment. Nothing was changed; try again.")
