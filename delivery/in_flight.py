@@ -35,6 +35,10 @@ class Batch:
     claimed_at: datetime
     claimed_mono: float
 
+    def now(self) -> datetime:
+        """The database's time, carried on by this process's steady clock."""
+        return self.claimed_at + timedelta(seconds=time.monotonic() - self.claimed_mono)
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:

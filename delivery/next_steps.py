@@ -4,7 +4,7 @@ Only decided here: results.py writes it down.
 """
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,8 +60,10 @@ class Recipient:
 
 def earn(attempts: Sequence[Attempt]) -> None:
     """First attempts pay for the repeats of their credential."""
-    fresh = Counter({(a.row.provider, a.row.credential): 0 for a in attempts})
-    fresh.update((a.row.provider, a.row.credential) for a in attempts if a.row.attempt_count <= 1)
+    fresh: dict[tuple[str, str], int] = {}
+    for attempt in attempts:
+        credential = attempt.row.provider, attempt.row.credential
+        fresh[credential] = fresh.get(credential, 0) + (attempt.row.attempt_count <= 1)
     for credential, count in fresh.items():
         _budgets[credential].earn(count, time.monotonic())
 
@@ -81,7 +83,7 @@ def of(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
             continue
         match outcome.kind:
             case OutcomeKind.ACCEPTED:
-                steps.sent.append(_sent(attempt, outcome))
+                steps.sent.append(sent(attempt))
             case OutcomeKind.RETRY:
                 _later(steps, row, outcome, recipients, now, floor_s=outcome.floor_s)
             case OutcomeKind.THROTTLED:
@@ -97,7 +99,10 @@ def of(attempts: Sequence[Attempt], now: datetime) -> NextSteps:
     return steps
 
 
-def _sent(attempt: Attempt, outcome: Outcome) -> Sent:
+def sent(attempt: Attempt) -> Sent:
+    """What is written down of an accepted attempt."""
+    outcome = attempt.outcome
+    assert outcome is not None
     after_s = settings.FALLBACK_AFTER_S.get(Priority(attempt.row.priority).word)
     hedge_at = None if after_s is None else attempt.started_at + timedelta(seconds=after_s)
     return Sent(

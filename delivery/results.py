@@ -3,8 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
@@ -13,22 +12,19 @@ from prometheus_client import Counter as Metric
 from delivery import clocks, crash_points, gate, guard, hints, next_steps, outage
 from delivery.in_flight import Attempt
 from delivery.models import Channel, DeliveryAttempt, PushNotificationLog, setwise
+from delivery.models.push_log_rows import Sent
+from delivery.models.push_log_verbs import USED_FRESH
 from delivery.outcomes import OutcomeKind
 
 log = logging.getLogger(__name__)
 
 DATABASE_AWAY_WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-USED_FRESH = timedelta(hours=1)
 
 LOST_CLAIMS = Metric("homepot_lost_claims", "Results that came after their lease and changed nothing", ["provider"])
 
 
-class ClaimLost(Exception):
-    """A row among these is another's by now."""
-
-
-def write(attempts: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
-    """Commit what these attempts led to; those that were still ours to write down.
+def write(attempts: Sequence[Attempt], token: UUID, now: datetime | None = None) -> Sequence[Attempt]:
+    """Commit what these attempts led to; those that were still ours to write down. Who knows the time says it.
 
     While the database is away it tries again as long as the lease allows.
     """
@@ -39,7 +35,7 @@ def write(attempts: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
     waits_s = iter(DATABASE_AWAY_WAITS_S)
     while True:
         try:
-            written = setwise.again_on_deadlock(lambda: _write(in_order, token))
+            written = setwise.again_on_deadlock(lambda: _write(in_order, token, now or clocks.db_now()))
             break
         except (DatabaseError, InterfaceError) as error:
             wait_s = next(waits_s, None)
@@ -53,31 +49,44 @@ def write(attempts: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
     return written
 
 
-def _write(claimed: Sequence[Attempt], token: UUID) -> Sequence[Attempt]:
+def _write(claimed: Sequence[Attempt], token: UUID, now: datetime) -> Sequence[Attempt]:
     """A claim that was lost writes nothing: its message is another's now, and what it saw may be long out of date.
 
-    Where all were accepted, the one update tells by its count whether any was lost; else they are asked for first.
+    As a rule all were simply accepted: one statement, which tells what was still held.
     """
-    if all(attempt.outcome is not None and attempt.outcome.kind is OutcomeKind.ACCEPTED for attempt in claimed):
-        with suppress(ClaimLost), transaction.atomic():
-            _commit(claimed, token, surely_held=False)
-            return claimed
+    if all(map(_simply_accepted, claimed)):
+        crash_points.passing("before_outcome_commit")
+        held = _mark_sent([next_steps.sent(attempt) for attempt in claimed], claimed, token, now)
+        attempts = [attempt for attempt in claimed if attempt.row.id in held]
+        _learn(attempts, now)
+        return attempts
     with transaction.atomic():
         held = PushNotificationLog.objects.held([attempt.row.id for attempt in claimed], token)
         attempts = [attempt for attempt in claimed if attempt.row.id in held]
         if attempts:
-            _commit(attempts, token, surely_held=True)
+            _commit(attempts, token, now)
     return attempts
 
 
-def _commit(attempts: Sequence[Attempt], token: UUID, *, surely_held: bool) -> None:
-    """Write down all that follows from these. `ClaimLost` where not all are `surely_held` and one was not."""
-    now = clocks.db_now()
+def _simply_accepted(attempt: Attempt) -> bool:
+    """And no channel before had."""
+    accepted = attempt.outcome is not None and attempt.outcome.kind is OutcomeKind.ACCEPTED
+    return accepted and attempt.row.sent_at is None
+
+
+def _mark_sent(sent: Sequence[Sent], attempts: Sequence[Attempt], token: UUID, now: datetime) -> set[int]:
+    """Their channels' use is noted where one of them was not used lately."""
+    fresh = now - USED_FRESH
+    used_at = now if any(a.channel_used_at is None or a.channel_used_at <= fresh for a in attempts) else None
+    return PushNotificationLog.objects.mark_sent(sent, token=token, used_at=used_at)
+
+
+def _commit(attempts: Sequence[Attempt], token: UUID, now: datetime) -> None:
+    """Write down all that follows from these."""
     steps = next_steps.of(attempts, now)
     log_rows = PushNotificationLog.objects
-    sent = log_rows.mark_sent(steps.sent, token=token) if steps.sent else 0
-    if not surely_held and sent < len(attempts):
-        raise ClaimLost
+    if steps.sent:
+        _mark_sent(steps.sent, attempts, token, now)
     if steps.again:
         log_rows.mark_due_again(steps.again, token=token)
     if steps.failed:
@@ -88,7 +97,6 @@ def _commit(attempts: Sequence[Attempt], token: UUID, *, surely_held: bool) -> N
         log_rows.give_back(steps.unsent, token=token, due_at=now)
     if stories := _stories(attempts):
         DeliveryAttempt.objects.bulk_create(stories)
-    _note_use(attempts, now)
     _learn(attempts, now)
     for provider in steps.wake:
         hints.wake_sender(provider)
@@ -118,8 +126,7 @@ def _stories(attempts: Sequence[Attempt]) -> list[DeliveryAttempt]:
             detail=attempt.outcome.detail[:500],
         )
         for attempt in attempts
-        if attempt.outcome is not None
-        and (attempt.outcome.kind is not OutcomeKind.ACCEPTED or attempt.row.sent_at is not None)
+        if attempt.outcome is not None and not _simply_accepted(attempt)
     ]
 
 
@@ -157,16 +164,3 @@ def _gone(attempts: Sequence[Attempt]) -> dict[int, str]:
         for channel_id, outcome in said.items()
         if outcome.gone_since is None or registered[channel_id] < outcome.gone_since
     }
-
-
-def _note_use(attempts: Sequence[Attempt], now: datetime) -> None:
-    """`last_used_at` of channels that carried a message, at most one write per channel and hour."""
-    stale = {
-        attempt.row.channel_id
-        for attempt in attempts
-        if attempt.outcome is not None
-        and attempt.outcome.kind is OutcomeKind.ACCEPTED
-        and (attempt.channel_used_at is None or attempt.channel_used_at <= now - USED_FRESH)
-    }
-    if stale:
-        Channel.objects.note_use(sorted(stale), now)

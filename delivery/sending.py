@@ -88,23 +88,15 @@ def own_limit(config: Mapping[str, Any]) -> float | None:
 
 
 def _claim_most_urgent(name: str, credential: str, limit: int, token: UUID, now: datetime) -> list[Claimed]:
-    rows: list[Claimed] = []
-    for priority in Priority:
-        if len(rows) < limit:
-            rows += PushNotificationLog.objects.claim(
-                name, credential, priority, limit=limit - len(rows), token=token, now=now, until=_lease_end(now)
-            )
-    return rows
+    return PushNotificationLog.objects.claim(
+        name, credential, tuple(Priority), limit=limit, token=token, now=now, until=_lease_end(now)
+    )
 
 
 def _claim_lost(name: str, credential: str, limit: int, token: UUID, now: datetime) -> list[Claimed]:
-    for priority in Priority:
-        rows = PushNotificationLog.objects.claim_lost(
-            name, credential, priority, token=token, now=now, until=_lease_end(now)
-        )
-        if rows:
-            return rows
-    return []
+    return PushNotificationLog.objects.claim_lost(
+        name, credential, tuple(Priority), token=token, now=now, until=_lease_end(now)
+    )
 
 
 def _lease_end(now: datetime) -> datetime:
@@ -122,7 +114,7 @@ def _run(provider: Provider, batch: Batch) -> None:
     future = event_loop.submit(in_flight.send_all(provider, drafts, batch, came, closed))
     try:
         while (attempts := came.get()) is not None:
-            _tell(results.write(attempts, batch.token))
+            _tell(results.write(attempts, batch.token, batch.now()))
             if _any_failed(attempts) and gate.is_closed(provider.name, batch.rows[0].credential):
                 closed.set()
         future.result(timeout=1.0)

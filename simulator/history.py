@@ -172,7 +172,7 @@ def _send(
     """A batch of one provider, as a worker would: claim, then write down what came of each."""
     log = PushNotificationLog.objects
     token = uuid.UUID(int=rng.getrandbits(128))
-    held = log.claim(provider, "default", Priority.NORMAL, limit=10_000, token=token, now=at, until=at + LEASE)
+    held = log.claim(provider, "default", [Priority.NORMAL], limit=10_000, token=token, now=at, until=at + LEASE)
     if provider == "fcm" and day.fcm_down[0] <= at < day.fcm_down[1]:
         _refused(held, by_id, at, token)
         return

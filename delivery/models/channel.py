@@ -1,7 +1,7 @@
 """A way to one device: provider, address and rank. The rank 0 is the primary, 1 and up are fallbacks."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple, Self
 
@@ -46,7 +46,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def carriers(self, ids: Collection[int]) -> dict[int, Carrier]:
         """These channels, by id, as they are now."""
         table, params = setwise.rows({"id": "bigint"}, [(channel_id,) for channel_id in ids])
-        found = setwise.fetch(
+        found = setwise.fetch_hot(
             f"""
             SELECT c.id, c.address, c.environment, d.device_id, c.state = 'active', c.last_used_at
             FROM {table} JOIN delivery_channel AS c ON c.id = r.id JOIN delivery_device AS d ON d.id = c.device_id
@@ -55,13 +55,6 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
             ["bigint", "text", "text", "text", "boolean", "timestamptz"],
         )
         return {channel_id: Carrier(*facts) for channel_id, *facts in found}
-
-    def note_use(self, ids: Sequence[int], now: datetime) -> int:
-        """A provider accepted a message for each of these."""
-        table, params = setwise.rows({"id": "bigint"}, [(channel_id,) for channel_id in ids])
-        return setwise.execute(
-            f"UPDATE delivery_channel AS c SET last_used_at = %s FROM {table} WHERE c.id = r.id", [now, *params]
-        )
 
     def usable(self) -> Self:
         return self.filter(state=ChannelState.ACTIVE)

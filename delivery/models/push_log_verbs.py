@@ -4,7 +4,7 @@ Whoever finds its guard no longer true changes 0 rows: the row count says who wo
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,10 @@ from delivery.models.push_log_rows import Again, Claimed, Failed, NewRow, Sent
 
 POISON_AFTER = 3
 """Holders that may die with a row that they hold alone, before the row is called poison."""
+USED_FRESH = timedelta(hours=1)
+NOTE_USE = """
+    UPDATE delivery_channel SET last_used_at = %s
+    WHERE id IN (SELECT channel_id FROM changed) AND (last_used_at IS NULL OR last_used_at <= %s)"""
 
 
 class PushNotificationLogQuerySet(PushLogArrivals):
@@ -53,43 +57,41 @@ class PushNotificationLogQuerySet(PushLogArrivals):
 
     # --- pending -> held by one worker
     def claim(
-        self, provider: str, credential: str, priority: int, *, limit: int, token: UUID, now: datetime, until: datetime
-    ) -> list[Claimed]:
-        """Take up to `limit` due rows of one credential and priority; counts an attempt on each."""
-        return self._claim(
-            "NOT claim_alone AND claim_token IS NULL", provider, credential, priority, limit, token, now, until
-        )
-
-    def claim_lost(
-        self, provider: str, credential: str, priority: int, *, token: UUID, now: datetime, until: datetime
-    ) -> list[Claimed]:
-        """Take one row whose last holder died."""
-        return self._claim("claim_alone AND claim_token IS NULL", provider, credential, priority, 1, token, now, until)
-
-    def _claim(
-        self, which: str, provider: str, credential: str, priority: int, limit: int, token: UUID, now: datetime,
+        self, provider: str, credential: str, priorities: Sequence[int], *, limit: int, token: UUID, now: datetime,
         until: datetime,
     ) -> list[Claimed]:  # fmt: skip
-        found = setwise.fetch(
+        """Take up to `limit` due rows of one credential, the most urgent first; counts an attempt on each."""
+        return self._claim("NOT claim_alone", provider, credential, priorities, limit, token, now, until)
+
+    def claim_lost(
+        self, provider: str, credential: str, priorities: Sequence[int], *, token: UUID, now: datetime, until: datetime
+    ) -> list[Claimed]:
+        """Take one row whose last holder died."""
+        return self._claim("claim_alone", provider, credential, priorities, 1, token, now, until)
+
+    def _claim(
+        self, which: str, provider: str, credential: str, priorities: Sequence[int], limit: int, token: UUID,
+        now: datetime, until: datetime,
+    ) -> list[Claimed]:  # fmt: skip
+        due = f"""status = 'pending' AND provider = %s AND credential = %s AND next_attempt_at <= %s
+                  AND expires_at > %s AND claim_token IS NULL AND {which}"""
+        found = setwise.fetch_hot(
             f"""
-            WITH due AS MATERIALIZED (
-                SELECT id FROM {LOG}
-                WHERE status = 'pending' AND provider = %s AND credential = %s AND priority = %s
-                  AND next_attempt_at <= %s AND expires_at > %s AND {which}
-                ORDER BY next_attempt_at LIMIT %s {setwise.for_update_skip_locked()})
+            WITH due AS MATERIALIZED ({setwise.most_urgent(LOG, due, priorities, "next_attempt_at")})
             UPDATE {LOG} SET claim_token = %s, claimed_until = %s, next_attempt_at = %s,
                              attempt_count = attempt_count + 1
             WHERE id IN (SELECT id FROM due)
             RETURNING id, message_id, device_id, job_id, channel_id, provider, credential, priority, attempt_count,
                       created_at, expires_at, sent_at
             """,
-            [provider, credential, priority, now, now, limit, token, until, until],
+            [provider, credential, now, now, limit, limit, token, until, until],
             [
                 *("bigint", "uuid", "text", "text", "bigint", "text", "text", "bigint", "bigint"),
                 *("timestamptz", "timestamptz", "timestamptz"),
             ],
         )
-        return [Claimed(*row) for row in sorted(found)]
+        claimed = [Claimed(*row) for row in found]
+        return sorted(claimed, key=lambda row: (row.priority, row.id))
 
     def take(self, *, token: UUID, until: datetime) -> list[Claimed]:
         """Those of these rows that are pending and unclaimed, due or not. No attempt is counted: none will be made."""
@@ -115,10 +117,12 @@ class PushNotificationLogQuerySet(PushLogArrivals):
         )
 
     # --- what the holder found out
-    def mark_sent(self, sent: Sequence[Sent], *, token: UUID) -> int:
+    def mark_sent(self, sent: Sequence[Sent], *, token: UUID, used_at: datetime | None = None) -> set[int]:
         """Held pending -> sent. On a row that ended meanwhile (an ack that overtook us) it fills in the facts only.
 
         What a hedged row's first provider accepted stays written down; whoever writes keeps the second as an attempt.
+        With `used_at` their channels' last use is written down, too, at most once an hour for each. Returns the ids of
+        the rows that were still held.
         """
         table, params = setwise.rows(
             {
@@ -136,8 +140,7 @@ class PushNotificationLogQuerySet(PushLogArrivals):
             "COALESCE(m.sent_at, r.sent_at)", "m.received_at", "COALESCE(m.clock_offset_ms, 0)"
         )
         latency = f"({setwise.ms_between('m.received_at', sent_at)} + COALESCE(m.clock_offset_ms, 0))"
-        return setwise.execute(
-            f"""
+        change = f"""
             UPDATE {LOG} AS m SET
                 status = CASE WHEN m.status = 'pending' THEN 'sent' ELSE m.status END,
                 error_code = CASE WHEN m.status = 'pending' THEN '' ELSE m.error_code END,
@@ -151,9 +154,15 @@ class PushNotificationLogQuerySet(PushLogArrivals):
                                   WHEN {latency} < 0 THEN 0 ELSE {latency} END,
                 claim_token = NULL, claimed_until = NULL, next_attempt_at = NULL, claim_alone = false
             FROM {table} WHERE m.id = r.id AND m.claim_token = %s
-            """,
-            [*params, token],
-        )
+            {setwise.returning("m", "id", "channel_id")}"""
+        if used_at is None:
+            held = setwise.fetch_hot(change, [*params, token], ["bigint", "bigint"])
+        else:
+            held = setwise.fetch_hot_and(
+                change, [*params, token], NOTE_USE, [used_at, used_at - USED_FRESH],
+                {"id": "bigint", "channel_id": "bigint"},
+            )  # fmt: skip
+        return {row_id for row_id, _ in held}
 
     def mark_due_again(self, again: Sequence[Again], *, token: UUID) -> int:
         """Held pending -> pending, later or on another channel."""

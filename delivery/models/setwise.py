@@ -4,12 +4,14 @@ Statements on the hot path are written once, in SQL that both understand; what d
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from django.db import OperationalError, connection
+import psycopg
+from django.db import OperationalError, connection, transaction
 
 T = TypeVar("T")
 DEADLOCK = "40P01"
@@ -65,8 +67,7 @@ def to_sql(cell: Any) -> Any:
 
 def execute(sql: str, params: Sequence[Any]) -> int:
     """Run one statement; how many rows it changed."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [to_sql(param) for param in params])
+    with _ran(sql, params) as cursor:
         if cursor.rowcount < 0:  # SQLite's driver does not count where the statement begins with WITH
             cursor.execute("SELECT changes()")
             return int(cursor.fetchone()[0])
@@ -75,9 +76,55 @@ def execute(sql: str, params: Sequence[Any]) -> int:
 
 def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
     """Run one statement that returns rows; `kinds` says what its columns are."""
+    with _ran(sql, params) as cursor:
+        return _fetched(cursor, kinds)
+
+
+def fetch_hot(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
+    """`fetch` for a statement that runs many times a second: PostgreSQL parses and plans it once per connection."""
+    with _ran_prepared(sql, params) as cursor:
+        return _fetched(cursor, kinds)
+
+
+def fetch_hot_and(
+    change: str, params: Sequence[Any], also: str, also_params: Sequence[Any], kinds: Mapping[str, Kind]
+) -> list[tuple[Any, ...]]:
+    """Run `change`, an UPDATE that returns the columns `kinds`, and `also` for what it changed: both or neither.
+
+    `also` is an UPDATE, too, and reads what was changed as `changed`.
+    """
+    if connection.vendor == "postgresql":
+        both = f"WITH changed AS ({change}), also AS ({also}) SELECT {', '.join(kinds)} FROM changed"
+        return fetch_hot(both, [*params, *also_params], list(kinds.values()))
+    with transaction.atomic():
+        changed = fetch(change, params, list(kinds.values()))
+        if changed:
+            table, values = rows(kinds, changed)
+            execute(f"WITH changed AS (SELECT * FROM {table}) {also}", [*values, *also_params])
+    return changed
+
+
+@contextmanager
+def _ran(sql: str, params: Sequence[Any]) -> Iterator[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, [to_sql(param) for param in params])
-        found: list[tuple[Any, ...]] = cursor.fetchall()
+        yield cursor
+
+
+@contextmanager
+def _ran_prepared(sql: str, params: Sequence[Any]) -> Iterator[Any]:
+    """On the same connection, so in the same transaction; rows travel in binary."""
+    if connection.vendor != "postgresql" or connection.queries_logged:
+        with _ran(sql, params) as cursor:
+            yield cursor
+        return
+    with connection.cursor() as opened, connection.wrap_database_errors, psycopg.Cursor(opened.connection) as cursor:
+        cursor.execute(sql.encode(), params, prepare=True, binary=True)
+        yield cursor
+
+
+def _fetched(cursor: Any, kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = cursor.fetchall()
     if connection.vendor == "postgresql":
         return found
     return [tuple(_from_sqlite(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in found]
@@ -98,6 +145,25 @@ def _from_sqlite(cell: Any, kind: Kind) -> Any:
 def for_update_skip_locked() -> str:
     """Ends a sub-select that takes rows no other transaction holds. SQLite has one writer at a time and needs none."""
     return "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+
+
+def most_urgent(log: str, where: str, priorities: Iterable[int], due: str) -> str:
+    """A query for the ids of rows of `log` that nobody else locks, the most urgent priority first, then by `due`.
+
+    PostgreSQL looks at one priority after the other in an index, and ends as soon as it has enough: what waits there
+    for a later time is never walked over. Parameters: those of `where`, and twice the limit.
+    """
+    levels = [int(each) for each in priorities]
+    if connection.vendor != "postgresql":
+        named = ", ".join(map(str, levels))
+        found = f"SELECT id FROM {log} WHERE {where} AND priority IN ({named}) ORDER BY priority, {due} LIMIT %s"
+        return f"SELECT id FROM ({found}) LIMIT %s"
+    values = ", ".join(f"({level})" for level in levels)
+    return f"""
+        SELECT found.id FROM (VALUES {values}) AS level(priority) CROSS JOIN LATERAL (
+            SELECT id FROM {log} WHERE {where} AND priority = level.priority
+            ORDER BY {due} LIMIT %s {for_update_skip_locked()}) AS found
+        LIMIT %s"""
 
 
 def returning(alias: str, *columns: str) -> str:

@@ -127,7 +127,7 @@ def claim(chance: Random, world: World) -> Act:
     return Act(
         ["claim"],
         lambda: {
-            row.id for row in LOG.claim(provider, "default", priority, limit=limit, token=token, now=now, until=until)
+            row.id for row in LOG.claim(provider, "default", [priority], limit=limit, token=token, now=now, until=until)
         },
         lambda row: row.claim(provider, priority, alone=False, token=token, now=now, until=until),
         limit,
@@ -141,7 +141,7 @@ def claim_lost(chance: Random, world: World) -> Act:
     now, until, token = world.now, world.now + LEASE, world.new_token()
     return Act(
         ["claim"],
-        lambda: {row.id for row in LOG.claim_lost(provider, "default", priority, token=token, now=now, until=until)},
+        lambda: {row.id for row in LOG.claim_lost(provider, "default", [priority], token=token, now=now, until=until)},
         lambda row: row.claim(provider, priority, alone=True, token=token, now=now, until=until),
         1,
         "next_attempt_at",

@@ -96,7 +96,7 @@ def claim(
     """Claim as a worker would, `at_s` seconds from now."""
     now = clocks.db_now() + timedelta(seconds=at_s)
     return PushNotificationLog.objects.claim(
-        provider, "default", priority, limit=limit, token=token, now=now, until=now + LEASE
+        provider, "default", [priority], limit=limit, token=token, now=now, until=now + LEASE
     )
 
 

@@ -45,7 +45,7 @@ def do_claim(row: PushNotificationLog) -> int:
 
 
 def do_sent(row: PushNotificationLog) -> int:
-    return LOG.mark_sent([sent(row)], token=TOKEN)
+    return len(LOG.mark_sent([sent(row)], token=TOKEN))
 
 
 def do_again(row: PushNotificationLog) -> int:
@@ -234,7 +234,7 @@ def test_a_row_whose_holder_died_is_claimed_alone() -> None:
     later = LEASE.total_seconds() + 1
     now = clocks.db_now() + timedelta(seconds=later)
     assert claim(uuid4(), at_s=later) == []
-    alone = LOG.claim_lost("simulation", "default", Priority.NORMAL, token=uuid4(), now=now, until=now + LEASE)
+    alone = LOG.claim_lost("simulation", "default", [Priority.NORMAL], token=uuid4(), now=now, until=now + LEASE)
     assert len(alone) == 1
     assert alone[0].id in ids(rows)
 
@@ -250,7 +250,7 @@ def test_a_row_that_kills_three_holders_alone_is_poison_and_its_neighbours_are_n
         taken: list[int] = []
         while bad.pk not in taken:
             token = uuid4()
-            [row] = LOG.claim_lost("simulation", "default", Priority.NORMAL, token=token, now=now, until=now + LEASE)
+            [row] = LOG.claim_lost("simulation", "default", [Priority.NORMAL], token=token, now=now, until=now + LEASE)
             taken.append(row.id)
             if row.id == good.pk:
                 LOG.mark_sent([Sent(row.id, now, "", "")], token=token)
@@ -267,7 +267,7 @@ def test_an_ack_before_our_own_sent_wins_and_the_latency_is_filled_in_later() ->
     started_at = clocks.db_now() - timedelta(seconds=3)
     LOG.mark_delivered([arrived(row, started_at + timedelta(milliseconds=250))], now=clocks.db_now())
 
-    assert LOG.mark_sent([sent(row, started_at)], token=TOKEN) == 1
+    assert LOG.mark_sent([sent(row, started_at)], token=TOKEN) == {row.id}
 
     row.refresh_from_db()
     assert (row.status, row.sent_at, row.latency_ms, row.provider_message_id) == ("delivered", started_at, 250, "p-1")

@@ -438,7 +438,7 @@ def test_a_result_after_the_lease_changes_nothing_and_is_told(
     PushNotificationLog.objects.update(claimed_until=clocks.db_now())
     sweeps.release_lost()
     now = clocks.db_now()
-    PushNotificationLog.objects.claim_lost("simulation", "default", Priority.NORMAL, token=other, now=now, until=now)
+    PushNotificationLog.objects.claim_lost("simulation", "default", [Priority.NORMAL], token=other, now=now, until=now)
     before = everything()
 
     written = results.write([Attempt(stale, outcome(kind) if kind else None, now, 5)], token)

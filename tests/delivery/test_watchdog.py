@@ -97,7 +97,7 @@ def test_a_backlog_of_which_somebody_holds_a_part_is_not() -> None:
     late(2)
     now = clocks.db_now()
     PushNotificationLog.objects.claim(
-        "simulation", "default", Priority.NORMAL, limit=1, token=uuid4(), now=now, until=now + timedelta(seconds=60)
+        "simulation", "default", [Priority.NORMAL], limit=1, token=uuid4(), now=now, until=now + timedelta(seconds=60)
     )
 
     assert stalled() == []

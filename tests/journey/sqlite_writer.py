@@ -51,7 +51,7 @@ def order(number: int) -> None:
 
 def claim(_number: int) -> None:
     now, token = clocks.db_now(), UUID(bytes=os.urandom(16), version=4)
-    which = ("simulation", "default", Priority.NORMAL)
+    which = ("simulation", "default", [Priority.NORMAL])
     rows = PushNotificationLog.objects.claim(*which, limit=10, token=token, now=now, until=now)
     if rows:
         PushNotificationLog.objects.give_back([row.id for row in rows], token=token, due_at=now)
