@@ -43,7 +43,8 @@ class Lived:
     slowest_ms: float
 
     def __str__(self) -> str:
-        return f"{self.per_s:7,.0f} messages/s, {self.postgres_us:4.0f} us of PostgreSQL, slowest batch {self.slowest_ms:,.0f} ms"
+        cost = f"{self.postgres_us:4.0f} us of PostgreSQL, slowest batch {self.slowest_ms:,.0f} ms"
+        return f"{self.per_s:7,.0f} messages/s, {cost}"
 
 
 def play(size: Size) -> None:
@@ -107,14 +108,20 @@ def parted(first: datetime, size: Size) -> None:
         run(definition)
     for number in range(size.days + 2):
         day = first + number * DAY
-        run(f"CREATE TABLE log_{number} PARTITION OF push_notification_logs FOR VALUES FROM ('{day}') TO ('{day + DAY}')")
+        values = f"FROM ('{day}') TO ('{day + DAY}')"
+        run(f"CREATE TABLE log_{number} PARTITION OF push_notification_logs FOR VALUES {values}")
     run(sql.DEVICES)
     fill(first, size.days, size)
     live(size.live // 4)
     say("parted", f"a message's life: {live(size.live)}")
     with day_in_every_where():
         say("parted", f"the same, the day in every WHERE: {live(size.live)}")
-    say("parted", f"a day's partition, dropped: {removal(lambda: run('DROP TABLE log_0') and 0)}")
+    say("parted", f"a day's partition, dropped: {removal(drop_first)}")
+
+
+def drop_first() -> int:
+    run("DROP TABLE log_0")
+    return 0
 
 
 @contextmanager
@@ -139,7 +146,7 @@ def day_in_every_where() -> Iterator[None]:
 
 # --- What is measured
 def live(count: int, while_: Callable[[], bool] = lambda: True) -> Lived:
-    """The way of `count` messages through the product's verbs: claimed, sent, acked; fewer where `while_` ends first."""
+    """`count` messages through the product's verbs: claimed, sent, acked; fewer where `while_` ends first."""
     jobs = max(1, count // PER_JOB)
     made = run(sql.JOBS, [datetime.now(UTC), 0.000001, jobs])
     run(sql.PENDING, [[job_id for job_id, _ in made]])
@@ -176,7 +183,9 @@ def removal(remove: Callable[[], int]) -> str:
     rows = remove()
     took_s = time.monotonic() - began
     [(wal_bytes,)] = run("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", [wal])
-    return f"{took_s:.2f} s, {int(wal_bytes) / 1e6:.1f} MB of WAL" + (f", {rows / took_s:,.0f} messages/s" if rows else "")
+    return f"{took_s:.2f} s, {int(wal_bytes) / 1e6:.1f} MB of WAL" + (
+        f", {rows / took_s:,.0f} messages/s" if rows else ""
+    )
 
 
 def sizes() -> str:
