@@ -23,7 +23,9 @@ from tests import races
 from tests.analytics import record
 from tests.delivery.rows import a_job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+RACE = pytest.mark.django_db(transaction=True)
+"""Between connections, or with a snapshot of its own."""
 
 DAYS = 1
 HOUR = timedelta(hours=1)
@@ -33,7 +35,7 @@ AT_ONCE = Pace(batch=3, pause_s=0.0)
 @pytest.fixture
 def old() -> datetime:
     """The first moment of an hour that is older than the log is kept here."""
-    return rollups.hour_of(clocks.db_now()) - timedelta(hours=40)
+    return rollups.hour_of(clocks.db_now()) - timedelta(hours=30)
 
 
 def prune() -> Counter[str]:
@@ -41,9 +43,10 @@ def prune() -> Counter[str]:
 
 
 def count_again() -> None:
-    """Beat's next look, as if the record were new to it."""
-    RollupState.objects.filter(sealed_at=None).delete()
-    rollups.roll_up()
+    """Every hour that may still be counted."""
+    RollupState.objects.filter(sealed_at=None).update(dirty=True)
+    for hour in list(RollupState.objects.to_count().values_list("hour", flat=True)):
+        rollups.count_hour(hour)
 
 
 def count(hour: datetime) -> None:
@@ -65,7 +68,7 @@ def test_messages_go_with_their_receipts_and_attempts_and_the_numbers_stay(old: 
     push = an_ended_message(old)
     record.refuse(push, old)
     record.acknowledge(push, old)
-    rollups.roll_up()
+    count(old)
     before = record.counted()
 
     gone = prune()
@@ -78,7 +81,7 @@ def test_messages_go_with_their_receipts_and_attempts_and_the_numbers_stay(old: 
 def test_a_young_message_stays(old: datetime) -> None:
     an_ended_message(old)
     young = an_ended_message(clocks.db_now() - timedelta(hours=23))
-    rollups.roll_up()
+    count(old)
 
     prune()
 
@@ -110,7 +113,7 @@ def set_(push: PushNotificationLog, **fields: object) -> None:
 def test_a_whole_hour_stays_because_of_one_message(old: datetime, why: str) -> None:
     an_ended_message(old)
     KEPT[why](an_ended_message(old))
-    rollups.roll_up()
+    count(old)
 
     prune()
 
@@ -120,7 +123,7 @@ def test_a_whole_hour_stays_because_of_one_message(old: datetime, why: str) -> N
 
 def test_what_arrived_long_ago_does_not_wait_for_its_time_to_live(old: datetime) -> None:
     an_ended_message(old, expires_at=clocks.db_now() + timedelta(days=20))
-    rollups.roll_up()
+    count(old)
 
     prune()
 
@@ -130,7 +133,7 @@ def test_what_arrived_long_ago_does_not_wait_for_its_time_to_live(old: datetime)
 @pytest.mark.parametrize("state", [{"dirty": True}, {"counted_at": None}])
 def test_an_hour_that_is_still_to_be_counted_stays(old: datetime, state: dict[str, Any]) -> None:
     an_ended_message(old)
-    rollups.roll_up()
+    count(old)
     RollupState.objects.filter(hour=old).update(**state)
 
     prune()
@@ -153,7 +156,7 @@ def test_an_hour_waits_for_the_later_one_in_which_its_messages_were_tried(old: d
 
 def test_what_came_since_the_last_count_is_counted_as_the_hour_is_sealed(old: datetime) -> None:
     push = an_ended_message(old, status="expired", acked_at=None)
-    rollups.roll_up()
+    count(old)
     set_(push, status="delivered", acked_at=old + HOUR, expired_at=old)
 
     prune()
@@ -163,7 +166,7 @@ def test_what_came_since_the_last_count_is_counted_as_the_hour_is_sealed(old: da
 
 def test_a_sealed_hour_is_never_counted_again(old: datetime) -> None:
     an_ended_message(old)
-    rollups.roll_up()
+    count(old)
     prune()
     before = record.counted()
 
@@ -174,6 +177,7 @@ def test_a_sealed_hour_is_never_counted_again(old: datetime) -> None:
     assert not RollupState.objects.to_count().filter(hour=old).exists()
 
 
+@RACE
 def test_hours_whose_rows_are_gone_are_not_verified(old: datetime) -> None:
     record.random_day(Random(7), old, hours=2, messages=30)
     PushNotificationLog.objects.filter(status__in=["pending", "sent"]).delete()
@@ -201,10 +205,11 @@ def test_numbers_of_random_days_outlive_their_rows(old: datetime) -> None:
     }
 
 
+@RACE
 def test_two_at_once_delete_each_message_once(old: datetime) -> None:
     for _ in range(20):
         record.acknowledge(an_ended_message(old), old)
-    rollups.roll_up()
+    count(old)
 
     gone = races.at_once(prune, prune)
     again = prune()
@@ -216,7 +221,7 @@ def test_two_at_once_delete_each_message_once(old: datetime) -> None:
 def test_one_that_ended_in_the_middle_is_finished_by_the_next(old: datetime) -> None:
     for _ in range(10):
         record.acknowledge(an_ended_message(old), old)
-    rollups.roll_up()
+    count(old)
     before = record.counted()
     list(pruning.seal(clocks.db_now() - timedelta(days=DAYS), AT_ONCE))
     next(delete_messages(old, old + HOUR, AT_ONCE))
@@ -230,10 +235,11 @@ def test_one_that_ended_in_the_middle_is_finished_by_the_next(old: datetime) -> 
     assert record.counted() == before
 
 
+@RACE
 @pytest.mark.postgres_only
 def test_a_row_that_somebody_holds_is_left_to_the_next_run(old: datetime) -> None:
     held, _ = an_ended_message(old), an_ended_message(old)
-    rollups.roll_up()
+    count(old)
 
     with races.rival() as other:
         other.does(lambda: PushNotificationLog.objects.select_for_update().get(pk=held.pk))
@@ -277,7 +283,7 @@ def test_a_log_that_is_too_short_is_refused() -> None:
 
 def test_a_late_ack_of_what_is_gone_is_answered_as_any_unknown_one(old: datetime, client: Client) -> None:
     push = an_ended_message(old)
-    rollups.roll_up()
+    count(old)
     prune()
 
     answers = [
@@ -295,7 +301,7 @@ def test_a_late_ack_of_what_is_gone_is_answered_as_any_unknown_one(old: datetime
 
 def test_numbers_are_kept_for_ever_unless_told_otherwise(old: datetime, settings: Settings) -> None:
     an_ended_message(old)
-    rollups.roll_up()
+    count(old)
     prune()
     counted = HourlyRollup.objects.filter(hour=old).count()
 
@@ -311,7 +317,7 @@ def test_a_sweep_that_has_much_to_do_leaves_it_to_the_next(
 ) -> None:
     settings.RAW_LOG_DAYS = DAYS
     an_ended_message(old)
-    rollups.roll_up()
+    count(old)
     monkeypatch.setattr(pruning, "BUDGET_S", -1.0)
     in_no_time = pruning.sweep()
 

@@ -32,7 +32,7 @@ from delivery.models.keys import new_message_id
 from delivery.models.push_log_rows import NewRow
 from tests.delivery import rows
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 HERS = "anns-phone-7"
 SECRETS = ("Ann's phone", HERS, "token-of-ann", "dear Ann", "10.1.2.3", "she said")

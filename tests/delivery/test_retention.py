@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Model
 from pytest_django import Settings
 
-from delivery import clocks, job_control, retention
+from delivery import clocks, job_control, jobs, retention
 from delivery.models import (
     Alert,
     AlertNotice,
@@ -31,7 +31,7 @@ from delivery.models import (
 from delivery.pruning import Pace
 from tests.delivery import rows
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 PACE = Pace(batch=2, pause_s=0.0)
 YEARS = timedelta(days=3_000)
@@ -139,7 +139,7 @@ def test_nothing_goes_where_days_are_0(name: str, settings: Settings) -> None:
         ("gate spans", lambda at: gate(at, closed_at=None)),
         ("alerts", lambda at: alert(at, closed_at=None)),
         ("commands", lambda at: command(at, status="sent")),
-        ("commands", lambda at: command(at, idempotency_key="still good")),
+        ("commands", lambda at: command(at, idempotency_key=str(at))),
     ],
 )
 def test_what_has_not_ended_stays_and_hides_nothing_behind_it(name: str, make: Callable[[datetime], Model]) -> None:
@@ -181,7 +181,8 @@ def delete_jobs() -> int:
 
 def test_an_order_goes_once_its_messages_are_gone() -> None:
     [message] = rows.messages(1)
-    Job.objects.update(**{name: getattr(an_old_job(), name) for name in ("created_at", "status", "frozen_progress")})
+    old = an_old_job()
+    Job.objects.update(created_at=old.created_at, status="completed", frozen_progress={})
     young = rows.a_job(status="completed", frozen_progress={})
 
     gone = delete_jobs()
@@ -217,6 +218,21 @@ def test_a_command_outlives_the_push_that_rang_for_it() -> None:
 
     rung.refresh_from_db()
     assert rung.wake_up_id is None
+
+
+def test_a_key_whose_messages_are_gone_is_refused_and_orders_nothing() -> None:
+    device = rows.a_device()
+    once = jobs.once("key-1", "hello")
+    order = jobs.Order(
+        name="", target=jobs.Target(devices=[device.device_id]), payload={"title": "Hello"}, ordered_by="person:test"
+    )
+    jobs.accept_at_once(order, [device], once=once)
+    PushNotificationLog.objects.all().delete()
+
+    with pytest.raises(jobs.KeyReused, match="kept no longer"):
+        jobs.accept_at_once(order, [device], once=once)
+
+    assert not PushNotificationLog.objects.exists()
 
 
 # --- What messages said
