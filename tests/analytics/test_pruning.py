@@ -55,8 +55,8 @@ def count(hour: datetime) -> None:
     rollups.count_hour(hour)
 
 
-def an_ended_message(at: datetime, **fields: object) -> PushNotificationLog:
-    values: dict[str, object] = {"status": "delivered", "sent_at": at, "acked_at": at}
+def an_ended_message(at: datetime, **fields: Any) -> PushNotificationLog:
+    values: dict[str, Any] = {"status": "delivered", "sent_at": at, "acked_at": at}
     return record.message(record.device(), at, **values | fields)
 
 

@@ -171,7 +171,8 @@ def test_every_table_has_a_rule_or_is_known_to_need_none() -> None:
 # --- Orders
 def an_old_job(**fields: Any) -> Job:
     at = clocks.db_now() - timedelta(days=40)
-    ended = {"status": "completed", "fanned_out_at": at, "completed_at": at, "frozen_progress": {"targeted": 0}}
+    ended: dict[str, Any] = {"status": "completed", "fanned_out_at": at, "completed_at": at}
+    ended["frozen_progress"] = {"targeted": 0}
     return rows.a_job(now=at, **ended | fields)
 
 
@@ -243,7 +244,7 @@ def wipe() -> int:
 
 def a_job_that_ended(days: float, **fields: Any) -> Job:
     at = clocks.db_now() - timedelta(days=days)
-    ended = {"status": "completed", "fanned_out_at": at, "completed_at": at, "frozen_progress": {}}
+    ended: dict[str, Any] = {"status": "completed", "fanned_out_at": at, "completed_at": at, "frozen_progress": {}}
     return rows.a_job(now=at, payload={"title": "Till 3", "body": "of Ann"}, **ended | fields)
 
 
