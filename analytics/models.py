@@ -78,7 +78,11 @@ class HourlyRollup(models.Model):
 class RollupStateQuerySet(models.QuerySet["RollupState"]):
     def to_count(self) -> Self:
         """The oldest first: an hour's attempts are found through the hours in which their messages were made."""
-        return self.filter(dirty=True).order_by("hour")
+        return self.filter(dirty=True, sealed_at=None).order_by("hour")
+
+    def sealed(self) -> Self:
+        """Hours that are never counted again, because raw rows of them are gone or may go."""
+        return self.exclude(sealed_at=None)
 
     def looked_at(self) -> datetime | None:
         """The moment up to which the log was searched for changes; None before the first time."""
@@ -102,6 +106,12 @@ class RollupState(models.Model):
     counted_at = models.DateTimeField(null=True)
     open = models.JSONField(default=dict, help_text="How many messages waited where, when it was counted.")
     last_sent_at = models.DateTimeField(null=True, help_text="When the last message of this hour was handed over.")
+    last_at = models.DateTimeField(
+        null=True, help_text="The last that happened to a message of this hour, as far as was looked."
+    )
+    sealed_at = models.DateTimeField(
+        null=True, help_text="When it was counted for the last time: its raw rows may go, or are gone."
+    )
 
     objects = RollupStateQuerySet.as_manager()
 

@@ -120,10 +120,30 @@ def hour_of(moment: datetime) -> datetime:
 # --- One hour --------------------------------------------------------------------------------------------------------
 @transaction.atomic
 def count_hour(hour: datetime) -> bool:
-    """Count one marked hour anew; False if it was no longer marked, because another run counted it meanwhile."""
+    """Count one marked hour anew; False if it was no longer marked, because another run counted it meanwhile.
+
+    Nor is one that is sealed: its raw rows do not tell the whole hour any more.
+    """
     state = RollupState.objects.select_for_update().get(hour=hour)
-    if not state.dirty:
+    if not state.dirty or state.sealed_at is not None:
         return False
+    _count(state)
+    return True
+
+
+@transaction.atomic
+def seal(hour: datetime, last_at: datetime | None) -> bool:
+    """Count an hour for the last time: from now on its raw rows may go. False where that was done meanwhile."""
+    state = RollupState.objects.select_for_update().get(hour=hour)
+    if state.sealed_at is not None:
+        return False
+    state.last_at, state.sealed_at = last_at, clocks.db_now()
+    _count(state)
+    return True
+
+
+def _count(state: RollupState) -> None:
+    hour = state.hour
     messages = PushNotificationLog.objects.filter(created_at__gte=hour, created_at__lt=hour + HOUR)
     state.open = _open_by_hour(messages.open()).get(hour, {})
     state.last_sent_at = messages.aggregate(last=Max("sent_at"))["last"]
@@ -137,4 +157,3 @@ def count_hour(hour: datetime) -> bool:
             counting.of_hour(hour).items(), key=lambda item: (item[0][0] or "", item[0][1])
         )
     )
-    return True

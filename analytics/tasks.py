@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from analytics import alerts, healing, judging, rollups, telling, zombies
+from analytics import alerts, healing, judging, pruning, rollups, telling, zombies
 
 
 @shared_task(name="analytics.roll_up")
@@ -40,3 +40,9 @@ def find_zombies() -> int:
 def heal_zombies() -> int:
     """Take the next rung with the zombies whose wait is over."""
     return healing.heal()
+
+
+@shared_task(name="analytics.prune", soft_time_limit=settings.TASK_LIMIT_S)
+def prune() -> int:
+    """Let go of what is old, a little every time; twice, or twice at once, is harmless."""
+    return pruning.sweep()

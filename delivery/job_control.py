@@ -59,12 +59,15 @@ def cancel(job: Job, *, actor: str) -> bool:
 def retry_failed(job: Job, *, reach: list[str] | None, actor: str) -> Job | None:
     """A new job with the same content for the devices that this one failed or expired on, within `reach` (site ids).
 
-    A job is retried once: asking again gives the same new job. None: it has not completed, or reached everybody.
+    A job is retried once: asking again gives the same new job. None: it has not completed, reached everybody, or its
+    payload was wiped.
     """
     earlier = Job.objects.filter(retry_of=job).first()
     if earlier is not None:
         return earlier
-    if job.status != JobStatus.COMPLETED or not PushNotificationLog.objects.missed(job.job_id).exists():
+    if job.status != JobStatus.COMPLETED or job.wiped_at is not None:
+        return None
+    if not PushNotificationLog.objects.missed(job.job_id).exists():
         return None
     try:
         with transaction.atomic():

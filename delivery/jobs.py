@@ -139,12 +139,15 @@ def once(key: str, asked: object) -> Once:
 def accepted_before(ordered_by: str, once: Once) -> dict[str, NewRow] | None:
     """The messages of the order that this caller's key stands for already, by `device_id`; None where it is new.
 
-    `KeyReused` where it stands for another one.
+    `KeyReused` where it stands for another one, or for one whose messages are kept no longer.
     """
     earlier = Job.objects.filter(ordered_by=ordered_by, idempotency_key=once.key).first()
     if earlier is None:
         return None
-    return {row.device_id: row for row in _rows_of(_same(earlier, once.body_hash))}
+    rows = _rows_of(_same(earlier, once.body_hash))
+    if not rows:
+        raise KeyReused("The messages of this Idempotency-Key are kept no longer. Use a new key for a new order")
+    return {row.device_id: row for row in rows}
 
 
 def _rows_of(job: Job) -> list[NewRow]:

@@ -172,6 +172,17 @@ STALLED_AFTER_S = env.number("STALLED_AFTER_S", 20.0, minimum=1, maximum=3600)
 CHANNEL_SILENCE_DAYS = env.integer("CHANNEL_SILENCE_DAYS", 90, minimum=1, maximum=3650)
 IDEMPOTENCY_DAYS = 30
 
+# --- What is kept how long (days); docs/retention.md
+RAW_LOG_DAYS = env.integer("RAW_LOG_DAYS", 30, minimum=7, maximum=36_500)
+PAYLOAD_DAYS = env.integer("PAYLOAD_DAYS", 7, minimum=1, maximum=36_500)
+DEVICE_DATA_DAYS = env.integer("DEVICE_DATA_DAYS", 30, maximum=36_500)
+AUDIT_DAYS = env.integer("AUDIT_DAYS", 365, maximum=36_500)
+ROLLUP_DAYS = env.integer("ROLLUP_DAYS", 0, maximum=36_500)
+if 0 < ROLLUP_DAYS <= RAW_LOG_DAYS:
+    env.refuse("ROLLUP_DAYS", "it must be greater than RAW_LOG_DAYS, or 0: the hourly numbers outlive their messages")
+if 0 < AUDIT_DAYS < 30:
+    env.refuse("AUDIT_DAYS", "it must be 30 at least, or 0")
+
 ACK_KEYS = env.words("ACK_KEYS") or [SECRET_KEY]
 ACK_REQUIRE_TOKEN = env.boolean("ACK_REQUIRE_TOKEN")
 EMULATOR_BOOTSTRAP_KEY = "homepot-dev-emulator-key" if DEBUG else ""
@@ -238,6 +249,7 @@ CELERY_BEAT_SCHEDULE = {
         "analytics.heal_zombies": 60.0,
         "analytics.judge_alerts": 60.0,
         "analytics.tell_of_alerts": 10.0,
+        "analytics.prune": 600.0,
     }.items()
 }
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(BASE_DIR / "var" / "beat-schedule"))

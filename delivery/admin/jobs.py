@@ -168,5 +168,9 @@ def _panel(job: Job) -> dict[str, Any]:
         "live": job.frozen_progress is None,
         "progress_url": reverse("admin:delivery_job_progress", args=[job.pk]),
         "messages_url": reverse("admin:delivery_pushnotificationlog_changelist"),
-        "order": json.dumps({"target": job.target, "payload": job.payload}, indent=2, ensure_ascii=False),
+        "order": json.dumps({"target": job.target, "payload": _payload(job)}, indent=2, ensure_ascii=False),
     }
+
+
+def _payload(job: Job) -> object:
+    return job.payload if job.wiped_at is None else f"wiped at {job.wiped_at:%Y-%m-%d %H:%M} UTC"

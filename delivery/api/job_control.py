@@ -57,7 +57,7 @@ class RetryFailedView(JobControlView):
     def act(self, request: Request, job: Job) -> Job:
         again = job_control.retry_failed(job, reach=self.sites_of(request), actor=caller(request).name)
         if again is None:
-            raise Conflict("Only a completed job is retried, and only where a device was missed")
+            raise Conflict("Only a completed job is retried, where a device was missed and its payload is still kept")
         return again
 
 

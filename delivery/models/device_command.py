@@ -99,6 +99,7 @@ class DeviceCommand(models.Model):
     finished_at = models.DateTimeField(null=True, help_text="Our clock, when the device told how it went.")
     expired_at = models.DateTimeField(null=True)
     result = models.JSONField(null=True)
+    wiped_at = models.DateTimeField(null=True, help_text="When its payload and result were wiped.")
 
     objects = DeviceCommandQuerySet.as_manager()
 
@@ -112,6 +113,12 @@ class DeviceCommand(models.Model):
             models.Index(fields=["device", "id"], name="command_device_idx"),
             models.Index(
                 fields=["expires_at"], condition=models.Q(status__in=["pending", "sent"]), name="command_open_idx"
+            ),
+            models.Index(fields=["wake_up"], condition=models.Q(wake_up__isnull=False), name="command_wake_up_idx"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(wiped_at=None, status__in=["completed", "failed", "expired"]),
+                name="command_to_wipe_idx",
             ),
         ]
 

@@ -132,6 +132,9 @@ class Job(models.Model):
     )
     fanned_out_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    wiped_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its payload was wiped: its messages had ended long ago."
+    )
     cursor = models.BigIntegerField(default=0, help_text="The highest device row that has its message.")
     last_device = models.BigIntegerField(help_text="The highest device row at order time; later devices are not in it.")
     frozen_progress = models.JSONField(null=True, blank=True, editable=False)
@@ -165,6 +168,11 @@ class Job(models.Model):
                 name="job_to_settle_idx",
             ),
             models.Index(fields=["id"], condition=models.Q(status="paused"), name="job_paused_idx"),
+            models.Index(
+                fields=["completed_at"],
+                condition=models.Q(wiped_at=None, completed_at__isnull=False),
+                name="job_to_wipe_idx",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["ordered_by", "idempotency_key"], name="job_once_per_idempotency_key")

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from analytics import recount, rollups
-from analytics.models import HourlyRollup
+from analytics.models import HourlyRollup, RollupState
 from delivery import clocks
 from delivery.models import DeliveryAttempt, PushNotificationLog
 
@@ -81,7 +81,10 @@ def _at_one_moment(hour: datetime, last_sent: Mapping[datetime, datetime]) -> tu
 
 
 def _hours(last: int | None) -> list[datetime]:
-    """From the first hour that holds anything to the present one, or the last so many of them."""
+    """From the first hour that holds anything to the present one, or the last so many of them.
+
+    Sealed hours are left out: the raw rows that they were counted from may be gone.
+    """
     end = rollups.hour_of(clocks.db_now())
     moments = [
         PushNotificationLog.objects.aggregate(first=Min("created_at"))["first"],
@@ -95,4 +98,5 @@ def _hours(last: int | None) -> list[datetime]:
     first = rollups.hour_of(min(known))
     if last is not None:
         first = max(first, end - timedelta(hours=last - 1))
-    return list(rollups.hours_between(first, max(end, latest)))
+    sealed = set(RollupState.objects.sealed().values_list("hour", flat=True))
+    return [hour for hour in rollups.hours_between(first, max(end, latest)) if hour not in sealed]
