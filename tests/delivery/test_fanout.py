@@ -191,11 +191,10 @@ def test_the_chosen_channel_comes_first_and_the_others_after_it() -> None:
     device = a_device()
     a_channel(device, "mqtt", 0)
     chosen = a_channel(device, "simulation", 1)
-    job = a_job()
-    [open_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+    [open_row] = fanout.write_rows(a_job(), [device], {device.pk: chosen.pk})
     close_for_long("simulation")
 
-    [closed_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+    [closed_row] = fanout.write_rows(a_job(), [device], {device.pk: chosen.pk})
 
     assert (open_row.provider, closed_row.provider, closed_row.fallback_from) == ("simulation", "mqtt", "simulation")
 
