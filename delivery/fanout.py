@@ -27,24 +27,23 @@ def fan_out() -> int:
 
     A task for each chunk would cost a third of the time. Where only one can write, it is one chunk: others get a turn.
     """
-    began = time.monotonic()
-    rows = written = fan_out_chunk()
-    while written and connection.features.has_select_for_update_skip_locked:
-        if stopping.told() or time.monotonic() - began > TURN_S:
-            break
-        written = fan_out_chunk()
+    over_at = time.monotonic() + (TURN_S if connection.features.has_select_for_update_skip_locked else 0.0)
+    rows = 0
+    while (written := fan_out_chunk()) is not None:
         rows += written
-    if written:
-        hints.wake_fanout()
+        if time.monotonic() >= over_at or stopping.told():
+            hints.wake_fanout()
+            break
     return rows
 
 
-def fan_out_chunk() -> int:
-    """Write the next chunk of the most urgent unfinished job; how many rows. Jobs in other hands are passed over."""
+def fan_out_chunk() -> int | None:
+    """Write the next chunk of the most urgent unfinished job; how many rows. None where there is no such job but in
+    other hands."""
     with transaction.atomic():
         job = Job.objects.to_fan_out().select_for_update(skip_locked=True).first()
         if job is None:
-            return 0
+            return None
         devices = _next_devices(job)
         _write(job, devices, {})
         if devices:
