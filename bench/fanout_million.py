@@ -6,6 +6,7 @@ would write with the ORM, on a sample. BENCH_DEVICES makes it shorter.
 
 import os
 import time
+from pathlib import Path
 
 import psycopg
 
@@ -70,7 +71,7 @@ def _bare(play: Play) -> float:
 
 
 def _by_orm(play: Play) -> float:
-    command = [PYTHON, "-m", "bench.orm_rows", str(BY_ORM)]
+    command: list[str | Path] = [PYTHON, "-m", "bench.orm_rows", str(BY_ORM)]
     said = spawn("orm-rows", command, folder=play.folder, cwd=ROOT, env=play.production.env).finish(GIVE_UP_S)
     return BY_ORM / float(said.split()[-1])
 

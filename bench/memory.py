@@ -41,4 +41,4 @@ class Memory:
 
     def _megabytes(self) -> float:
         family = [self._leader, *self._leader.children(recursive=True)]
-        return sum(member.memory_info().rss for member in family) / MB
+        return float(sum(member.memory_info().rss for member in family) / MB)

@@ -13,7 +13,7 @@ from delivery.models.keys import new_message_ids
 from delivery.models.push_log import INBOX
 from tests.delivery.rows import a_channel, a_device, a_job
 
-DECLARED = st.sampled_from([None, "", "x", 0, 1, True, False, [], {}, ["x"]])
+DECLARED: st.SearchStrategy[Any] = st.sampled_from([None, "", "x", 0, 1, True, False, [], {}, ["x"]])
 CAPABILITIES = st.dictionaries(st.sampled_from(["fcm_token", "mqtt_client_id", "has_gms"]), DECLARED)
 CREDENTIAL = st.sampled_from(["default", "other"])
 WAY = st.tuples(
