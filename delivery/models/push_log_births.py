@@ -80,9 +80,9 @@ class PushLogBirths(PushLogQuestions):
                    CASE WHEN skipped = '' AND provider <> 'inbox' THEN {setwise.moment()} END
             FROM births WHERE true
             ON CONFLICT (job_id, device_id) DO NOTHING
-            RETURNING provider, next_attempt_at IS NOT NULL
+            RETURNING provider, status
             """,
             [*device_params, *carrier_params, job_id, priority, created_at, expires_at, created_at],
-            ["text", "boolean"],
+            ["text", "text"],
         )
-        return Counter(provider for provider, to_send in born if to_send)
+        return Counter(provider for provider, status in born if status == "pending" and provider != "inbox")
