@@ -99,9 +99,10 @@ def test_the_more_urgent_job_goes_first() -> None:
 
 
 @pytest.mark.postgres_only
-def test_a_turn_writes_chunk_after_chunk(broker: Redis) -> None:
+def test_a_turn_writes_chunk_after_chunk(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     names = make_devices(25)
     a_job()
+    monkeypatch.setattr(fanout, "TURN_S", 3600.0)
 
     assert fanout.fan_out() == 25
 
