@@ -11,7 +11,15 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bench import acks, job_to_provider, order_to_device
+from bench import (
+    acks,
+    fanout_million,
+    high_to_device,
+    job_to_provider,
+    order_to_device,
+    urgent_during_bulk,
+    worker_memory,
+)
 from bench.case import Case, Figures, Measured
 from bench.stage import Stage
 from tests import servers
@@ -26,6 +34,10 @@ CASES = {
         order_to_device.case(),
         acks.single(),
         acks.batch(),
+        fanout_million.case(),
+        urgent_during_bulk.case(),
+        high_to_device.case(),
+        worker_memory.case(),
     )
 }
 

@@ -1,12 +1,15 @@
 """Step 7: what time and accidents leave behind. Each sweep is safe to run twice, and twice at once."""
 
 import logging
+import random
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.core.cache import caches
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from delivery import (
     clocks,
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 CHUNK = 2_000
 JOBS_AT_ONCE = 100
 HINTS_PER_PROCESS = 2
+DETOUR_REST = 10
 EXPIRING = "credential_expiring"
 
 
@@ -77,17 +81,26 @@ def resume_jobs() -> int:
 
 def settle_jobs() -> int:
     """Complete the jobs whose every message has ended, and freeze their counts."""
-    open_rows = PushNotificationLog.objects.open().filter(job_id=OuterRef("job_id"))
-    ended = Job.objects.to_settle().filter(~Exists(open_rows)).order_by("id")
-    settled = 0
-    for job_id in list(ended.values_list("job_id", flat=True)[:JOBS_AT_ONCE]):
-        with transaction.atomic():
-            Job.objects.select_for_update().get(job_id=job_id)
-            completed = Job.objects.complete(job_id, jobs.count(job_id), clocks.db_now())
-        if completed:
-            log.info("job completed", extra={"job_id": job_id})
-        settled += completed
-    return settled
+    ends = {job.job_id: job.expires_at for job in Job.objects.to_settle()}
+    perhaps = [each for each in ends.keys() - PushNotificationLog.objects.surely_open(ends) if not _rests(each)]
+    return sum(_settle(job_id) for job_id in random.sample(perhaps, min(len(perhaps), JOBS_AT_ONCE)))
+
+
+def _settle(job_id: str) -> int:
+    with transaction.atomic():
+        Job.objects.select_for_update().get(job_id=job_id)
+        counts = jobs.count(job_id)
+        ended = not counts["pending"] + counts["sent"]
+        completed = Job.objects.complete(job_id, counts, clocks.db_now()) if ended else 0
+    caches["local"].set(f"counted:{job_id}", True, jobs.rest_s(counts))
+    if completed:
+        log.info("job completed", extra={"job_id": job_id})
+    return completed
+
+
+def _rests(job_id: str) -> bool:
+    """A large job was counted a moment ago; late acks may thaw it again and again."""
+    return bool(caches["local"].get(f"counted:{job_id}"))
 
 
 def archive_silent_channels() -> int:
@@ -145,17 +158,30 @@ def hedge() -> int:
 
 
 def _detour(provider: str, credential: str, now: datetime) -> int:
-    moved = last = 0
-    while True:
-        rows = list(
-            PushNotificationLog.objects.due(now)
-            .filter(provider=provider, credential=credential, pk__gt=last)
-            .order_by("pk")[:CHUNK]
-        )
-        if not rows or stopping.told():
-            return moved
+    """What has no other channel that is open is not touched: it stays due. A look that moved nothing is not repeated
+    for ten times as long as it took."""
+    key = f"detour:{provider}:{credential}"
+    if caches["local"].get(key):
+        return 0
+    began, moved, last = time.monotonic(), 0, 0
+    movable = PushNotificationLog.objects.due(now).filter(_another_way(), provider=provider, credential=credential)
+    while rows := list(movable.filter(pk__gt=last).order_by("pk")[:CHUNK]):
         last = rows[-1].pk
         moved += moving.move_on(rows, now)
+        if stopping.told():
+            break
+    if not moved:
+        caches["local"].set(key, True, DETOUR_REST * (time.monotonic() - began))
+    return moved
+
+
+def _another_way() -> Exists:
+    """A message's device has another channel that can be used now."""
+    open_now = Q(pk__in=[])
+    for provider, credential in fanout.available():
+        open_now |= Q(provider=provider, credential=credential)
+    ways = Channel.objects.usable().filter(open_now, device__device_id=OuterRef("device_id"))
+    return Exists(ways.exclude(pk=OuterRef("channel_id")))
 
 
 def _in_chunks(step: Callable[[], int]) -> int:

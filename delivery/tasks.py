@@ -35,8 +35,8 @@ def send_alone(provider: str) -> int:
 
 @shared_task(name="delivery.fan_out", queue="fanout", soft_time_limit=settings.TASK_LIMIT_S)
 def fan_out() -> int:
-    """Write one chunk of the most urgent job that is not fanned out."""
-    return fanout.fan_out_chunk()
+    """Write some chunks of the most urgent jobs that are not fanned out."""
+    return fanout.fan_out()
 
 
 @shared_task(name="delivery.expire")

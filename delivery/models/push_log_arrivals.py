@@ -9,7 +9,8 @@ from django.db import models
 
 from delivery.models import setwise
 from delivery.models.job import PAUSED_UNTIL
-from delivery.models.push_log_questions import LOG, PushLogQuestions
+from delivery.models.push_log_births import PushLogBirths
+from delivery.models.push_log_questions import LOG
 from delivery.models.push_log_rows import Arrived, Refused
 
 SKEW_MS = 2_000
@@ -36,7 +37,7 @@ def start_of_what_arrived(sent_at: str, received_at: str, offset_ms: str) -> str
         ELSE {sent_at} END)"""
 
 
-class PushLogArrivals(PushLogQuestions):
+class PushLogArrivals(PushLogBirths):
     def mark_delivered(self, arrived: Sequence[Arrived], *, now: datetime) -> list[tuple[UUID, str | None, bool]]:
         """Anything but skipped -> delivered; late where the time was over. The first `received_at` wins.
 

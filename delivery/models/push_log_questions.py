@@ -1,6 +1,6 @@
 """Questions about messages that are asked of the log. They change nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
@@ -71,6 +71,27 @@ class PushLogQuestions(models.QuerySet["PushNotificationLog"]):
 
     def open(self) -> Self:
         return self.filter(status__in=["pending", "sent"])
+
+    def surely_open(self, ends: Mapping[str, datetime]) -> set[str]:
+        """Those of these jobs (when their messages expire, by id) of which a message is open and expires with its job.
+
+        That is quick however large the job is: `open` messages are found by when they expire, and only those are read.
+        """
+        if not ends:
+            return set()
+        table, params = setwise.rows({"job_id": "text", "expires_at": "timestamptz"}, list(ends.items()))
+        by_expiry_alone = "m.job_id || '' = r.job_id"
+        found = setwise.fetch(
+            f"""
+            SELECT job_id FROM {table} WHERE (
+                SELECT 1 FROM {LOG} AS m
+                WHERE m.status IN ('pending', 'sent') AND m.expires_at = r.expires_at AND {by_expiry_alone}
+                LIMIT 1) IS NOT NULL
+            """,
+            params,
+            ["text"],
+        )
+        return {job_id for (job_id,) in found}
 
     def missed(self, job_id: str) -> Self:
         """What a job did not get to its devices."""

@@ -40,7 +40,7 @@ def test_every_targeted_device_gets_one_row_and_the_job_knows_when_it_is_done() 
     sizes = [fanout.fan_out_chunk() for _ in range(4)]
 
     job.refresh_from_db()
-    assert sizes == [10, 10, 5, 0]
+    assert sizes == [10, 10, 5, None]
     assert devices_with_messages() == names
     assert (job.status, job.fanned_out_at is not None) == ("running", True)
 
@@ -98,12 +98,43 @@ def test_the_more_urgent_job_goes_first() -> None:
     assert PushNotificationLog.objects.filter(job=slow).count() == 0
 
 
+@pytest.mark.postgres_only
+def test_a_turn_writes_chunk_after_chunk(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = make_devices(25)
+    a_job()
+    monkeypatch.setattr(fanout, "TURN_S", 3600.0)
+
+    assert fanout.fan_out() == 25
+
+    assert (devices_with_messages(), broker.llen("fanout")) == (names, 0)
+
+
+def test_a_turn_that_is_over_wakes_the_next(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_devices(25)
+    a_job()
+    monkeypatch.setattr(fanout, "TURN_S", 0.0)
+
+    assert fanout.fan_out() == 10
+
+    assert broker.llen("fanout") == 1
+
+
+def test_a_job_for_nobody_keeps_no_other_waiting(broker: Redis) -> None:
+    make_devices(2)
+    a_job(target={"segments": ["nobody"]}, priority=Priority.CRITICAL)
+    a_job()
+
+    fanout.fan_out()
+
+    assert len(devices_with_messages()) == 2 or broker.llen("fanout") == 1
+
+
 def test_a_paused_or_cancelled_job_is_left_alone() -> None:
     make_devices(2)
     a_job(status="paused")
     a_job(status="cancelled")
 
-    assert fanout.fan_out_chunk() == 0
+    assert fanout.fan_out_chunk() is None
 
 
 def test_a_job_whose_hint_was_lost_is_found_by_the_sweep(broker: Redis) -> None:
@@ -191,11 +222,10 @@ def test_the_chosen_channel_comes_first_and_the_others_after_it() -> None:
     device = a_device()
     a_channel(device, "mqtt", 0)
     chosen = a_channel(device, "simulation", 1)
-    job = a_job()
-    [open_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+    [open_row] = fanout.write_rows(a_job(), [device], {device.pk: chosen.pk})
     close_for_long("simulation")
 
-    [closed_row] = fanout.write_rows(job, [device], {device.pk: chosen.pk})
+    [closed_row] = fanout.write_rows(a_job(), [device], {device.pk: chosen.pk})
 
     assert (open_row.provider, closed_row.provider, closed_row.fallback_from) == ("simulation", "mqtt", "simulation")
 
