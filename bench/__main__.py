@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bench import acks, job_to_provider, order_to_device
+from bench import acks, growth, job_to_provider, order_to_device
 from bench.case import Case, Figures, Measured
 from bench.stage import Stage
 from tests import servers
@@ -21,11 +21,12 @@ RUNS = 3
 CASES = {
     case.name: case
     for case in (
-        job_to_provider.case("fcm"),
-        job_to_provider.case("apns"),
+        *(job_to_provider.case(provider) for provider in job_to_provider.ROWS),
         order_to_device.case(),
         acks.single(),
         acks.batch(),
+        growth.log(),
+        growth.processes(),
     )
 }
 
@@ -42,8 +43,7 @@ def main() -> int:
         arguments.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs)
     for each in measured:
-        print(each.line())
-        print(each.cost_line())
+        print(each.line(), *each.other_lines(), each.cost_line(), sep="\n")
     (ROOT / "var").mkdir(exist_ok=True)
     (ROOT / "var" / "bench.json").write_text(json.dumps([each.as_json() for each in measured], indent=2) + "\n")
     return 0
