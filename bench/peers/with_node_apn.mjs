@@ -15,7 +15,8 @@ const provider = new apn.Provider({
 })
 
 function notification() {
-  const made = new apn.Notification({ ...question.data })
+  const made = new apn.Notification()
+  made.payload = { ...question.data }
   made.topic = topic
   made.pushType = 'alert'
   made.priority = 5
