@@ -8,11 +8,11 @@ import argparse
 import json
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 
 from bench import acks, growth, job_to_provider, order_to_device
 from bench.case import Case, Figures, Measured
+from bench.progress import tell
 from bench.stage import Stage
 from tests import servers
 from tests.processes import ROOT
@@ -60,11 +60,7 @@ def run(cases: Sequence[Case], runs: int) -> list[Measured]:
 
 def _one(case: Case, stage: Stage, number: int, of: int) -> Figures:
     figures = case.measure(stage)
-    print(
-        f"  {time.strftime('%H:%M:%S')}  {case.name} {number}/{of}: {figures.value:,.0f} {case.unit}",
-        file=sys.stderr,
-        flush=True,
-    )
+    tell(f"{case.name} {number}/{of}: {figures.value:,.0f} {case.unit}")
     return figures
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from bench import addresses, cpu, h2load, no_op, transport
 from bench.case import Case, Figures
 from bench.peers import clients, naive_pipeline
+from bench.progress import tell
 from bench.stage import Play, Stage
 
 MESSAGES = 50_000
@@ -56,21 +57,23 @@ def case(provider: str) -> Case:
 
 
 def _measure(provider: str, beside: Beside) -> Callable[[Stage], Figures]:
+    rates = (beside.peer, *beside.others)
+
     def measure(stage: Stage) -> Figures:
         with stage.play("fanout", "maintenance", provider) as play:
             addresses.give(play, provider, MESSAGES)
             play.warm_up(provider)
             value, cost_us = job(play, provider)
-        credential = play.credential(provider)
-        return Figures(
-            value,
-            transport.rate(stage, provider, credential),
-            cost_us,
-            beside.peer[1](stage, provider, credential),
-            {name: rate(stage, provider, credential) for name, rate in beside.others},
-        )
+        measured = {name: _told(name, rate(stage, provider, play.credential(provider))) for name, rate in rates}
+        limit_value = transport.rate(stage, provider, play.credential(provider))
+        return Figures(value, limit_value, cost_us, measured.pop(beside.peer[0]), measured)
 
     return measure
+
+
+def _told(name: str, value: float | None) -> float | None:
+    tell(f"    {name}: {'not here' if value is None else f'{value:,.0f}'}")
+    return value
 
 
 def job(play: Play, provider: str) -> tuple[float, dict[str, float]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from bench.progress import tell
 from tests.processes import ROOT
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ def python() -> Path | None:
     interpreter = folder / "bin" / "python"
     if _is_ready(folder, wanted):
         return interpreter
-    print("  Python packages of the peers into var/peers (once) ...", file=sys.stderr, flush=True)
+    tell("Python packages of the peers into var/peers (once) ...")
     venv.create(folder, clear=True, with_pip=True)
     pip = (interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", wanted)
     return interpreter if _installed(pip, folder, wanted) else None
@@ -37,7 +38,7 @@ def node() -> Path | None:
         return None
     folder, wanted = FOLDER / "node", HERE / "package-lock.json"
     if not _is_ready(folder, wanted):
-        print("  Node.js packages of the peers into var/peers (once) ...", file=sys.stderr, flush=True)
+        tell("Node.js packages of the peers into var/peers (once) ...")
         folder.mkdir(parents=True, exist_ok=True)
         for file in (HERE / "package.json", wanted):
             shutil.copy(file, folder)
@@ -53,7 +54,7 @@ def on_path(program: str) -> bool:
     """Whether this machine has a program; said once where it has not."""
     found = shutil.which(program) is not None
     if not found:
-        print(f"  not here: {program} (Debian: {DEBIAN[program]})", file=sys.stderr, flush=True)
+        tell(f"not here: {program} (Debian: {DEBIAN[program]})")
     return found
 
 
@@ -64,11 +65,11 @@ def _installed(command: Sequence[str | Path], folder: Path, wanted: Path) -> boo
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S)
     except subprocess.TimeoutExpired:
-        print(f"  not here: {command[0]} took more than {INSTALL_S:.0f} s", file=sys.stderr, flush=True)
+        tell(f"not here: {wanted.name} took more than {INSTALL_S:.0f} s to install")
         return False
     if done.returncode != 0:
         last = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        print(f"  not here: what {wanted.name} names ({last})", file=sys.stderr, flush=True)
+        tell(f"not here: what {wanted.name} names ({last})")
         return False
     (folder / "ready").write_text(_stamp(wanted), encoding="ascii")
     return True
