@@ -20,7 +20,7 @@ AUTH_BYTES = 16
 SQL = {
     "fcm": "'token-' || n",
     "apns": "lpad(to_hex(n), 64, '0')",
-    "web_push": f"(SELECT replace(text, '@N@', n::text) FROM bench_subscriptions WHERE id = n %% {KEYS})",
+    "web_push": f"(SELECT replace(subscription, '@N@', n::text) FROM bench_subscriptions WHERE id = n %% {KEYS})",
     "mqtt": "'mqtt-' || n",
     "simulation": "'simulation-' || n",
 }
@@ -31,7 +31,7 @@ def give(play: Play, provider: str, count: int) -> None:
     """So many devices with one channel each at this provider."""
     if provider == "web_push":
         texts = [json.dumps(each) for each in _subscriptions(play.stage.stub.url)]
-        play.record.execute("CREATE TABLE bench_subscriptions (id int PRIMARY KEY, text text NOT NULL)")
+        play.record.execute("CREATE TABLE bench_subscriptions (id int PRIMARY KEY, subscription text NOT NULL)")
         play.record.execute(
             "INSERT INTO bench_subscriptions SELECT n - 1, t FROM unnest(%s::text[]) WITH ORDINALITY AS made (t, n)",
             texts,
