@@ -45,7 +45,7 @@ test-long: $(READY)  ## what others' compilers and libraries say of our tokens, 
 	$(PYTHON) -m pytest -m long
 
 .PHONY: bench
-bench: $(READY)  ## how fast, beside its limit in the same run: CASE=list names the cases; needs nginx with its Lua module, and wrk
+bench: $(READY)  ## how fast, beside peers and limits in the same run: CASE=list names the cases; what it needs: docs/bench.md
 	@DEBUG=1 $(PYTHON) -m bench $(CASE)
 
 .PHONY: check

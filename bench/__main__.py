@@ -8,12 +8,12 @@ import argparse
 import json
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 
 from bench import (
     acks,
     fanout_million,
+    growth,
     high_to_device,
     job_to_provider,
     order_to_device,
@@ -21,6 +21,7 @@ from bench import (
     worker_memory,
 )
 from bench.case import Case, Figures, Measured
+from bench.progress import tell
 from bench.stage import Stage
 from tests import servers
 from tests.processes import ROOT
@@ -29,8 +30,7 @@ RUNS = 3
 CASES = {
     case.name: case
     for case in (
-        job_to_provider.case("fcm"),
-        job_to_provider.case("apns"),
+        *(job_to_provider.case(provider) for provider in job_to_provider.ROWS),
         order_to_device.case(),
         acks.single(),
         acks.batch(),
@@ -38,6 +38,8 @@ CASES = {
         urgent_during_bulk.case(),
         high_to_device.case(),
         worker_memory.case(),
+        growth.log(),
+        growth.processes(),
     )
 }
 
@@ -54,8 +56,7 @@ def main() -> int:
         arguments.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs)
     for each in measured:
-        print(each.line())
-        print(each.cost_line())
+        print(each.line(), *each.other_lines(), each.cost_line(), sep="\n")
     (ROOT / "var").mkdir(exist_ok=True)
     (ROOT / "var" / "bench.json").write_text(json.dumps([each.as_json() for each in measured], indent=2) + "\n")
     return 0
@@ -72,11 +73,7 @@ def run(cases: Sequence[Case], runs: int) -> list[Measured]:
 
 def _one(case: Case, stage: Stage, number: int, of: int) -> Figures:
     figures = case.measure(stage)
-    print(
-        f"  {time.strftime('%H:%M:%S')}  {case.name} {number}/{of}: {figures.value:,.0f} {case.unit}",
-        file=sys.stderr,
-        flush=True,
-    )
+    tell(f"{case.name} {number}/{of}: {figures.value:,.0f} {case.unit}")
     return figures
 
 

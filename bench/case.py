@@ -1,8 +1,8 @@
 """What is measured, and in which form it is written down (`var/bench.json`)."""
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.stage import Stage
@@ -18,6 +18,8 @@ class Figures:
     """Processor time per message by part of the system."""
     peer_value: float | None = None
     """What people would use instead, in the same run."""
+    others: Mapping[str, float | None] = field(default_factory=dict)
+    """More peers and limits by name, in the same run; None: not here (what it needs is not installed)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,21 @@ class Measured:
         ratios = [run.value / run.peer_value for run in self.runs if run.peer_value]
         return statistics.median(ratios) if ratios else None
 
+    @property
+    def others(self) -> list[dict[str, Any]]:
+        """Each with its median and how many times as fast the case was; None and None where it is not here."""
+        return [self._other(name) for name in self.runs[0].others]
+
+    def _other(self, name: str) -> dict[str, Any]:
+        pairs = [(run.value, found) for run in self.runs if (found := run.others.get(name)) is not None]
+        if not pairs:
+            return {"name": name, "value": None, "ratio": None}
+        return {
+            "name": name,
+            "value": round(statistics.median(found for _, found in pairs), 1),
+            "ratio": round(statistics.median(value / found for value, found in pairs), 2),
+        }
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.case.name,
@@ -71,6 +88,7 @@ class Measured:
             "limit_value": round(self.limit_value, 1),
             "ratio_to_peer": _rounded(self.ratio_to_peer, 2),
             "share_of_limit": round(self.share_of_limit, 3),
+            "others": self.others,
         }
 
     def line(self) -> str:
@@ -79,11 +97,20 @@ class Measured:
             beside += f", {self.ratio_to_peer:.1f} x {self.case.peer} ({self.peer_value:,.0f})"
         return f"{self.case.name:<24} {self.value:>9,.0f} {self.case.unit:<7}{beside}"
 
+    def other_lines(self) -> list[str]:
+        return [f"{'':<24} {_beside(other)}" for other in self.others]
+
     def cost_line(self) -> str:
         """Where the processor's time goes, from the run in the middle."""
         middle = sorted(self.runs, key=lambda run: run.value)[len(self.runs) // 2].cost_us
         parts = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(middle.items(), key=lambda item: -item[1]))
         return f"{'':<24} us of processor per message: {sum(middle.values()):.0f} ({parts})"
+
+
+def _beside(other: Mapping[str, Any]) -> str:
+    if other["value"] is None:
+        return f"{other['name']}: not here"
+    return f"{other['ratio']:.2f} x {other['name']} ({other['value']:,.0f})"
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -1,104 +1,86 @@
 """From `POST /jobs` to `sent` committed: the whole pipeline, through TLS, on durable servers.
 
-Its limit is the provider's own transport in one process, without a database, in the same run.
+Beside each provider, in the same run, to the same stub: what people would use instead, and the limits.
 """
 
-import asyncio
-import time
-import tomllib
-from collections.abc import Callable
-from datetime import UTC, datetime
-from uuid import uuid4
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import uvloop
-
-from bench import cpu
+from bench import addresses, cpu, h2load, no_op, transport
 from bench.case import Case, Figures
+from bench.peers import clients, naive_pipeline
+from bench.progress import tell
 from bench.stage import Play, Stage
-from delivery.outcomes import OutcomeKind
-from delivery.priority import Priority
-from delivery.providers import get_push_provider
-from delivery.providers.base import Message, Provider
 
 MESSAGES = 50_000
-WINDOW = 100
-CONTENT = {"title": "New prices", "body": "Valid from today", "data": {"action": "load_prices"}}
-ADDRESSES = {"fcm": "'token-' || n", "apns": "lpad(to_hex(n), 64, '0')"}
-"""SQL for the address of device number `n`."""
+
+Rate = Callable[[Stage, str, Mapping[str, Any]], float | None]
+"""Messages a second at a provider with its credential's settings; None where what it needs is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a row is measured beside."""
+
+    peer: tuple[str, Rate]
+    others: Sequence[tuple[str, Rate]]
+    limit: str = "the transport alone"
+    name: str = ""
+
+
+NAIVE = ("a task per message, ORM saves", naive_pipeline.rate)
+LIMITS = ((no_op.NAME, no_op.rate), (h2load.NAME, h2load.rate))
+ROWS = {
+    "fcm": Beside(NAIVE, [*((each.name, each.rate) for each in clients.FCM), *LIMITS]),
+    "apns": Beside(NAIVE, [*((each.name, each.rate) for each in clients.APNS), *LIMITS]),
+    "web_push": Beside(
+        (clients.WEBPUSH_ALONE.name, clients.WEBPUSH_ALONE.rate),
+        [(each.name, each.rate) for each in clients.WEB_PUSH],
+        limit="encryption and transport alone",
+        name="web_push",
+    ),
+    "mqtt": Beside((clients.PAHO.name, clients.PAHO.rate), [], name="mqtt"),
+}
 
 
 def case(provider: str) -> Case:
+    beside = ROWS[provider]
     return Case(
-        name=f"job_to_provider_{provider}",
+        name=beside.name or f"job_to_provider_{provider}",
         sentence=f"{MESSAGES} messages from one job to {provider}, each committed as sent",
         unit="msg/s",
-        limit="the transport alone",
-        measure=_measure(provider),
+        peer=beside.peer[0],
+        limit=beside.limit,
+        measure=_measure(provider, beside),
     )
 
 
-def _measure(provider: str) -> Callable[[Stage], Figures]:
+def _measure(provider: str, beside: Beside) -> Callable[[Stage], Figures]:
+    rates = (beside.peer, *beside.others)
+
     def measure(stage: Stage) -> Figures:
         with stage.play("fanout", "maintenance", provider) as play:
-            play.devices(provider, MESSAGES, ADDRESSES[provider])
+            addresses.give(play, provider, MESSAGES)
             play.warm_up(provider)
-            value, cost_us = _job(play, stage, provider)
-            return Figures(value, _transport(stage, play, provider), cost_us)
+            value, cost_us = job(play, provider)
+        measured = {name: _told(name, rate(stage, provider, play.credential(provider))) for name, rate in rates}
+        limit_value = transport.rate(stage, provider, play.credential(provider))
+        return Figures(value, limit_value, cost_us, measured.pop(beside.peer[0]), measured)
 
     return measure
 
 
-def _job(play: Play, stage: Stage, provider: str) -> tuple[float, dict[str, float]]:
+def _told(name: str, value: float | None) -> float | None:
+    tell(f"    {name}: {'not here' if value is None else f'{value:,.0f}'}")
+    return value
+
+
+def job(play: Play, provider: str) -> tuple[float, dict[str, float]]:
     """Messages a second, and what each cost; an error where the stub counted other than the database."""
     parts = play.processes()
-    counted, before = stage.stub.counts()[provider], cpu.seconds(parts)
-    seconds = play.send_all(MESSAGES)
-    cost_us = cpu.spent_us(before, cpu.seconds(parts), MESSAGES)
-    taken = stage.stub.counts()[provider] - counted
-    if taken != MESSAGES:
-        raise AssertionError(f"the stub counted {taken} messages, the database {MESSAGES}")
+    before = cpu.seconds(parts)
+    with play.stage.expecting(provider, MESSAGES):
+        seconds = play.send_all(MESSAGES)
+        cost_us = cpu.spent_us(before, cpu.seconds(parts), MESSAGES)
     return MESSAGES / seconds, cost_us
-
-
-def _transport(stage: Stage, play: Play, provider: str) -> float:
-    config = tomllib.loads(play.credentials_file.read_text(encoding="utf-8"))[provider]["default"]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_send(get_push_provider(provider, config), provider))
-
-
-async def _send(provider: Provider, name: str) -> float:
-    """Messages a second with the product's window; the first thousand warm up."""
-    await provider.start()
-    try:
-        await _burst(provider, [_message(name, number) for number in range(1_000)])
-        messages = [_message(name, number) for number in range(MESSAGES // 2)]
-        began = time.monotonic()
-        await _burst(provider, messages)
-        return len(messages) / (time.monotonic() - began)
-    finally:
-        await provider.aclose()
-
-
-async def _burst(provider: Provider, messages: list[Message]) -> None:
-    left = iter(messages)
-
-    async def sender() -> None:
-        for message in left:
-            outcome = await provider.send_one(message)
-            assert outcome.kind is OutcomeKind.ACCEPTED, outcome
-
-    await asyncio.gather(*(sender() for _ in range(WINDOW)))
-
-
-def _message(provider: str, number: int) -> Message:
-    return Message(
-        message_id=str(uuid4()),
-        device_id=f"{provider}-{number}",
-        address=f"{number:064x}",
-        content=CONTENT,
-        priority=Priority.NORMAL,
-        sent_at=datetime.now(UTC),
-        ttl_s=86_400,
-        ack_token=f"{provider}-{number}.{'x' * 24}",
-        ack_url="https://example.org/api/v1/push/ack",
-    )

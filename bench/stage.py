@@ -2,16 +2,18 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 import psycopg
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from bench.stub import PushStub
+from bench.stub import Broker, PushStub
 from simulator.services.tls import key_pem, write_private
 from tests import servers
 from tests.journey.api import Api, wait_until
@@ -31,7 +33,7 @@ class Stage:
         self.folder = folder
         self.postgres = servers.Postgres(folder, durable=True, settings=POSTGRES_SETTINGS)
         self.redis = servers.Redis(folder)
-        self.mqtt = servers.Mqtt(folder)
+        self.mqtt = Broker(folder)
         self.stub = PushStub(folder)
         self._plays = 0
 
@@ -56,9 +58,23 @@ class Stage:
 
     def play(self, *workers: str, **settings: str) -> "Play":
         """The product on an empty database, with these workers."""
-        self._plays += 1
-        name = f"play_{self._plays}"
+        name = self.next_name()
         return Play(self, name, self.postgres.create_database(name), workers, settings)
+
+    def next_name(self) -> str:
+        """For a folder and a database that nobody had before."""
+        self._plays += 1
+        return f"play_{self._plays}"
+
+    @contextmanager
+    def expecting(self, provider: str, messages: int) -> Iterator[None]:
+        """An error where what takes this provider's messages counts other than this many meanwhile."""
+        counts = self.mqtt.counts if provider == "mqtt" else self.stub.counts
+        before = counts()[provider]
+        yield
+        counted = counts()[provider] - before
+        if counted != messages:
+            raise AssertionError(f"{messages} messages were sent to {provider}, and {counted} came")
 
 
 POSTGRES_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "4GB", "checkpoint_timeout": "15min"}
@@ -68,7 +84,12 @@ class Play:
     """The product's processes on one database, its devices, and jobs that are ordered over HTTP."""
 
     def __init__(
-        self, stage: Stage, name: str, database_url: str, workers: Sequence[str], settings: Mapping[str, str]
+        self,
+        stage: Stage,
+        name: str,
+        database_url: str,
+        workers: Sequence[str],
+        settings: Mapping[str, str],
     ) -> None:
         self.stage = stage
         self.folder = stage.folder / name
@@ -90,6 +111,7 @@ class Play:
             },
         )
         self._workers = workers
+        self._processes = int(self.production.env["SEND_PROCESSES"])
 
     def __enter__(self) -> Self:
         self.production.manage("migrate", "--verbosity", "0")
@@ -97,10 +119,10 @@ class Play:
         self.api = Api(self.production.url, (self.folder / "api-key").read_text(encoding="utf-8").strip())
         self.record = Record(self.production.database_url)
         for name in ("web", "beat", *self._workers):
-            self.production.start(name)
+            self.production.start(name, concurrency=self._processes)
         self.production.processes["web"].wait_for_url(f"{self.production.url}/livez")
         for name in self._workers:
-            wait_for_children(self.production.processes[name])
+            wait_for_children(self.production.processes[name], self._processes)
         return self
 
     def __exit__(
@@ -111,8 +133,16 @@ class Play:
 
     def processes(self) -> dict[str, int]:
         """Ids by name: the servers', and the product's own."""
-        shared = {server.name: server.process for server in (self.stage.postgres, self.stage.redis, self.stage.stub)}
+        stage = self.stage
+        shared = {each.name: each.process for each in (stage.postgres, stage.redis, stage.mqtt, stage.stub)}
         return {name: process.pid for name, process in {**shared, **self.production.processes}.items() if process}
+
+    def credential(self, provider: str) -> dict[str, Any]:
+        """The settings with which the product sends here; they outlive its processes."""
+        if provider == "mqtt":
+            return {"url": self.stage.mqtt.url}
+        named = tomllib.loads(self.credentials_file.read_text(encoding="utf-8"))
+        return dict(named[provider]["default"])
 
     def devices(self, provider: str, count: int, addresses: str) -> None:
         """`count` devices with one channel each; `addresses` is SQL over the device's number `n`."""
@@ -148,10 +178,10 @@ class Play:
         return self.record.count(job_id, "sent") >= messages
 
 
-def wait_for_children(worker: Process) -> None:
+def wait_for_children(worker: Process, count: int) -> None:
     """A worker whose log begins at warnings does not say that it is ready."""
     leader = psutil.Process(worker.pid)
-    worker.wait_for("its children", lambda: len(leader.children(recursive=True)) >= PROCESSES_PER_WORKER)
+    worker.wait_for("its children", lambda: len(leader.children(recursive=True)) >= count)
 
 
 DEVICES = """

@@ -1,20 +1,26 @@
-"""The push service that measurements send to: nginx with TLS and HTTP/2, its Lua module reading each body.
+"""What measurements send to: nginx with TLS and HTTP/2, its Lua module reading each body; for MQTT, Mosquitto.
 
-What it counted has to equal what the database says, or the measurement is void.
+What they counted has to equal what the database says, or the measurement is void.
 """
 
 import os
 import pwd
 import shutil
 import ssl
+import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.subscribe
 
 from simulator.services.tls import TlsFiles, tls_files
 from tests.processes import Process, ProcessError, port_answers, spawn
-from tests.servers import Server
+from tests.servers import Mqtt, Server
 
 TEMPLATE = Path(__file__).with_name("stub.conf")
+COUNTED_EVERY_S = 1
+COUNT_TOPIC = "$SYS/broker/publish/messages/received"
 MODULE_FOLDERS = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
 
 
@@ -61,6 +67,28 @@ class PushStub(Server):
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
         return text
+
+
+class Broker(Mqtt):
+    """Mosquitto, asked for its own count of published messages. Nobody subscribes: devices are not measured here."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(folder)
+        self.settings = {"sys_interval": str(COUNTED_EVERY_S)}
+
+    def counts(self) -> dict[str, int]:
+        """What was published so far; waits until the broker has counted all that came before."""
+        if not self.speaks_v5:
+            raise ProcessError("no Mosquitto: on Debian, apt-get install mosquitto")
+        time.sleep(2 * COUNTED_EVERY_S)
+        parts = urlsplit(self.url)
+        answer = paho.mqtt.subscribe.simple(  # type: ignore[no-untyped-call]
+            COUNT_TOPIC,
+            hostname="127.0.0.1",
+            port=self.port,
+            auth={"username": unquote(parts.username or ""), "password": unquote(parts.password or "")},
+        )
+        return {"mqtt": int(answer.payload)}
 
 
 def _modules() -> Path | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import http_ece
 from cryptography.hazmat.primitives.asymmetric import ec
-from pywebpush import WebPusher
 
 from delivery.priority import Priority
 from delivery.providers.base import Message, flat, overrides
@@ -19,6 +19,7 @@ MAX_TTL_S = 28 * 86400
 TOPIC_HASH_BYTES = 24
 """32 characters of base64url, the most that RFC 8030 allows; Apple refuses what does not decode as such."""
 AUTH_BYTES = 16
+POINT_BYTES = 65
 
 URGENCY = {Priority.CRITICAL: "high", Priority.HIGH: "high", Priority.NORMAL: "normal", Priority.LOW: "low"}
 
@@ -45,8 +46,8 @@ class Subscription:
     """Where a browser gets its messages, and the keys with which only it can read them."""
 
     target: Target = field(repr=False)
-    p256dh: str = field(repr=False)
-    auth: str = field(repr=False)
+    key: ec.EllipticCurvePublicKey = field(repr=False)
+    secret: bytes = field(repr=False)
 
 
 def parse_subscription(address: str, allowed: Rule) -> Subscription:
@@ -59,12 +60,12 @@ def parse_subscription(address: str, allowed: Rule) -> Subscription:
     if not isinstance(keys, dict) or not isinstance(found.get("endpoint"), str):
         raise ValueError("a Web Push subscription has an endpoint and keys")
     target = check(found["endpoint"], allowed)
-    point, secret = _decoded(keys.get("p256dh")), _decoded(keys.get("auth"))
-    if not _is_on_the_curve(point):
+    key, secret = _public_key(_decoded(keys.get("p256dh"))), _decoded(keys.get("auth"))
+    if key is None:
         raise ValueError("keys.p256dh must be an uncompressed P-256 point in base64url")
     if len(secret) != AUTH_BYTES:
         raise ValueError(f"keys.auth must be {AUTH_BYTES} bytes in base64url")
-    return Subscription(target, keys["p256dh"], keys["auth"])
+    return Subscription(target, key, secret)
 
 
 def payload(message: Message) -> bytes:
@@ -95,10 +96,13 @@ def notification(message: Message) -> dict[str, Any]:
 
 def encrypted(subscription: Subscription, plaintext: bytes) -> bytes:
     """The body to send, in `aes128gcm`: salt, our one-time public key, one record. 103 bytes longer."""
-    pusher = WebPusher(
-        {"endpoint": subscription.target.url, "keys": {"p256dh": subscription.p256dh, "auth": subscription.auth}}
+    body: bytes = http_ece.encrypt(
+        plaintext,
+        private_key=ec.generate_private_key(ec.SECP256R1()),
+        dh=subscription.key,
+        auth_secret=subscription.secret,
+        version="aes128gcm",
     )
-    body: bytes = pusher.encode(plaintext)["body"]
     return body
 
 
@@ -126,9 +130,10 @@ def _decoded(text: Any) -> bytes:
         return b""
 
 
-def _is_on_the_curve(point: bytes) -> bool:
+def _public_key(point: bytes) -> ec.EllipticCurvePublicKey | None:
+    """None where it is not on the curve, or not written in full."""
     try:
-        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
-        return False
-    return len(point) == 65
+        return None
+    return key if len(point) == POINT_BYTES else None
