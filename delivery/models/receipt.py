@@ -49,6 +49,7 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
             WHERE true ON CONFLICT (push_id, status) DO NOTHING
             """,
             [now, *params],
+            prepared=True,
         )
 
 

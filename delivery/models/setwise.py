@@ -6,9 +6,10 @@ Statements on the hot path are written once, in SQL that both understand; what d
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
 
+import psycopg
 from django.db import OperationalError, connection
 
 T = TypeVar("T")
@@ -63,9 +64,9 @@ def to_sql(cell: Any) -> Any:
     return cell
 
 
-def execute(sql: str, params: Sequence[Any]) -> int:
+def execute(sql: str, params: Sequence[Any], *, prepared: bool = False) -> int:
     """Run one statement; how many rows it changed."""
-    with connection.cursor() as cursor:
+    with _cursor(prepared) as cursor:
         cursor.execute(sql, [to_sql(param) for param in params])
         if cursor.rowcount < 0:  # SQLite's driver does not count where the statement begins with WITH
             cursor.execute("SELECT changes()")
@@ -73,9 +74,27 @@ def execute(sql: str, params: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
+class _Preparing(psycopg.Cursor[Any]):
+    """Binds parameters in the server, and has it parse and plan each text once for a connection."""
+
+    def execute(self, query: Any, params: Any = None, **_: Any) -> Self:
+        return super().execute(query, params, prepare=True)
+
+
+def _cursor(prepared: bool) -> Any:
+    """`prepared` pays for long statements that run often; their text must not change from call to call."""
+    if not prepared or connection.vendor != "postgresql":
+        return connection.cursor()
+    connection.ensure_connection()
+    driver = connection.connection
+    driver.prepare_threshold = 0
+    wrapped = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    return wrapped(_Preparing(driver))
+
+
+def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind], *, prepared: bool = False) -> list[tuple[Any, ...]]:
     """Run one statement that returns rows; `kinds` says what its columns are."""
-    with connection.cursor() as cursor:
+    with _cursor(prepared) as cursor:
         cursor.execute(sql, [to_sql(param) for param in params])
         found: list[tuple[Any, ...]] = cursor.fetchall()
     if connection.vendor == "postgresql":
