@@ -1,8 +1,8 @@
 """What is measured, and in which form it is written down (`var/bench.json`)."""
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.stage import Stage
@@ -18,6 +18,8 @@ class Figures:
     """Processor time per message by part of the system."""
     peer_value: float | None = None
     """What people would use instead, in the same run."""
+    also: Mapping[str, float] = field(default_factory=dict)
+    """Further figures of the case itself, by name with unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,10 @@ class Measured:
         ratios = [run.value / run.peer_value for run in self.runs if run.peer_value]
         return statistics.median(ratios) if ratios else None
 
+    @property
+    def also(self) -> dict[str, float]:
+        return {name: round(statistics.median(run.also[name] for run in self.runs), 1) for name in self.runs[0].also}
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.case.name,
@@ -71,12 +77,14 @@ class Measured:
             "limit_value": round(self.limit_value, 1),
             "ratio_to_peer": _rounded(self.ratio_to_peer, 2),
             "share_of_limit": round(self.share_of_limit, 3),
+            **self.also,
         }
 
     def line(self) -> str:
         beside = f" {self.share_of_limit:>6.0%} of {self.case.limit} ({self.limit_value:,.0f})"
         if self.ratio_to_peer is not None:
             beside += f", {self.ratio_to_peer:.1f} x {self.case.peer} ({self.peer_value:,.0f})"
+        beside += "".join(f", {name} {value:,.0f}" for name, value in self.also.items())
         return f"{self.case.name:<24} {self.value:>9,.0f} {self.case.unit:<7}{beside}"
 
     def cost_line(self) -> str:
