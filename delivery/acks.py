@@ -79,7 +79,7 @@ def parse(item: object) -> Ack:
     if device_id is not None and not DEVICE_ID.match(device_id):
         raise BadAck("device_id", "may hold letters, digits and _ . : - only, at most 100")
     received_at = item.get("received_at")
-    said = {key: _text(item, key, 5000) for key in ("error_code", "error_message", "platform")}
+    said = {key: _text(item, key, 5000) for key in ("error_code", "error_message", "platform") if key in item}
     if received_at is not None:
         said["received_at"] = str(received_at)
     return Ack(
@@ -88,8 +88,8 @@ def parse(item: object) -> Ack:
         device_id=device_id,
         received_at=None if received_at is None else instant("received_at", received_at),
         ack_token=_text(item, "ack_token", 200),
-        error_code=said["error_code"][:100],
-        error_message=said["error_message"][:500],
+        error_code=said.get("error_code", "")[:100],
+        error_message=said.get("error_message", "")[:500],
         details={key: value[:100] for key, value in said.items() if value},
     )
 
@@ -135,7 +135,7 @@ def record(proven: Sequence[ProvenAck]) -> None:
     known = [(UUID(item.ack.message_id), item) for item in proven if CANONICAL_UUID.match(item.ack.message_id)]
     if not known:
         return
-    known.sort(key=lambda pair: pair[0])
+    known.sort(key=lambda pair: pair[0].int)
     _tell(known, setwise.again_on_deadlock(lambda: _write(known)))
 
 
