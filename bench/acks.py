@@ -1,7 +1,8 @@
 """From a device's ack to 200 after its commit: one per request, and a hundred per request, over plain HTTP.
 
 Beside it, in the same run, the same acks through a plain view of Django REST framework, and the limit: an ASGI
-application in the same server that reads the body, answers, and has no database.
+application in the same server that has no database. It reads a body and answers; where a body holds many acks, it
+parses them and answers each. How long the slowest of a hundred requests waits is measured at half the load.
 """
 
 import json
@@ -44,7 +45,7 @@ def batch() -> Case:
         sentence=f"acks of {DEVICES} messages, {TOGETHER} per request, each answered after its commit",
         unit="acks/s",
         peer="a plain DRF view",
-        limit="no database",
+        limit="parsed, no database",
         measure=_measure(TOGETHER),
     )
 
@@ -61,7 +62,10 @@ def _measure(per_request: int) -> Callable[[Stage], Figures]:
             value = _load(url + path, bodies) * per_request
             cost_us = cpu.spent_us(before, cpu.seconds(parts), max(1, round(value * SECONDS)))
             _check(play, value)
-            return Figures(value, _bare(play, bodies) * per_request, cost_us, peer_value=by_view)
+            bodies = _write(play.folder / "bodies", _sent(play), per_request)
+            p99_ms = _p99_ms_at_half_load(url + path, bodies, value / per_request)
+            limit = _bare(play, bodies, per_request) * per_request
+            return Figures(value, limit, cost_us, peer_value=by_view, also={"p99_ms_at_half_load": p99_ms})
 
     return measure
 
@@ -86,11 +90,23 @@ def _write(file: Path, messages: Sequence[tuple[str, str]], per_request: int) ->
 
 def _load(url: str, bodies: Path) -> float:
     """Requests a second that were answered 200."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(SCRIPT), url, "--", str(bodies)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = _wrk(url, bodies)
     [requests, took_s] = _numbers(r"(\d+) requests in ([\d.]+)s", said)
     refused = _numbers(r"Non-2xx or 3xx responses: (\d+)", said)
     return (requests - sum(refused)) / took_s
+
+
+def _p99_ms_at_half_load(url: str, bodies: Path, full: float) -> float:
+    """`full`: requests a second at full load. Resting twice as long as all connections' requests take makes it half."""
+    said = _wrk(url, bodies, rest_ms=max(1, round(2 * CONNECTIONS / full * 1000)))
+    [(value, unit)] = re.findall(r"99%\s+([\d.]+)(us|ms|s)\b", said)
+    return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+
+
+def _wrk(url: str, bodies: Path, rest_ms: int = 0) -> str:
+    load = ["-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", str(SCRIPT)]
+    command = ["wrk", *load, url, "--", str(bodies), str(rest_ms)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _numbers(pattern: str, text: str) -> list[float]:
@@ -105,10 +121,11 @@ def _check(play: Play, value: float) -> None:
         raise AssertionError(f"{value * SECONDS:.0f} acks were answered, the database has {delivered}")
 
 
-def _bare(play: Play, bodies: Path) -> float:
+def _bare(play: Play, bodies: Path, per_request: int) -> float:
     """The same server and the same requests, without a product behind them."""
     port = free_port()
-    command = ["uvicorn", "bench.bare:answer", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    application = "bench.bare:answer" if per_request == 1 else "bench.bare:answer_each"
+    command = ["uvicorn", application, "--port", str(port), "--no-access-log", "--log-level", "warning"]
     env = {"PATH": play.production.env["PATH"]}
     server = spawn("bare", command, folder=play.folder, cwd=ROOT, env=env)
     try:

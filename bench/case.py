@@ -20,6 +20,8 @@ class Figures:
     """What people would use instead, in the same run."""
     others: Mapping[str, float | None] = field(default_factory=dict)
     """More peers and limits by name, in the same run; None: not here (what it needs is not installed)."""
+    also: Mapping[str, float] = field(default_factory=dict)
+    """Further figures of the case itself, by name with unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,10 @@ class Measured:
             "ratio": round(statistics.median(value / found for value, found in pairs), 2),
         }
 
+    @property
+    def also(self) -> dict[str, float]:
+        return {name: round(statistics.median(run.also[name] for run in self.runs), 1) for name in self.runs[0].also}
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.case.name,
@@ -89,12 +95,14 @@ class Measured:
             "ratio_to_peer": _rounded(self.ratio_to_peer, 2),
             "share_of_limit": round(self.share_of_limit, 3),
             "others": self.others,
+            **self.also,
         }
 
     def line(self) -> str:
         beside = f" {self.share_of_limit:>6.0%} of {self.case.limit} ({self.limit_value:,.0f})"
         if self.ratio_to_peer is not None:
             beside += f", {self.ratio_to_peer:.1f} x {self.case.peer} ({self.peer_value:,.0f})"
+        beside += "".join(f", {name} {value:,.0f}" for name, value in self.also.items())
         return f"{self.case.name:<24} {self.value:>9,.0f} {self.case.unit:<7}{beside}"
 
     def other_lines(self) -> list[str]:

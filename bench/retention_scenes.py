@@ -164,7 +164,7 @@ def one_batch() -> int:
     token, now = uuid4(), datetime.now(UTC)
     with transaction.atomic():
         rows = PushNotificationLog.objects.claim(
-            "fcm", "default", 2, limit=BATCH, token=token, now=now, until=now + timedelta(minutes=1)
+            "fcm", "default", [2], limit=BATCH, token=token, now=now, until=now + timedelta(minutes=1)
         )
     with transaction.atomic():
         PushNotificationLog.objects.mark_sent(

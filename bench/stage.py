@@ -119,7 +119,7 @@ class Play:
         self.api = Api(self.production.url, (self.folder / "api-key").read_text(encoding="utf-8").strip())
         self.record = Record(self.production.database_url)
         for name in ("web", "beat", *self._workers):
-            self.production.start(name, concurrency=self._processes)
+            self.production.start(name)
         self.production.processes["web"].wait_for_url(f"{self.production.url}/livez")
         for name in self._workers:
             wait_for_children(self.production.processes[name], self._processes)

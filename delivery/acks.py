@@ -24,6 +24,8 @@ from delivery.models.receipt import NewReceipt, ReceiptStatus
 log = logging.getLogger(__name__)
 
 ARRIVED = frozenset({ReceiptStatus.DELIVERED, ReceiptStatus.OPENED, ReceiptStatus.CLICKED})
+STATUSES = frozenset(ReceiptStatus.values)
+DEVICE_ID = re.compile(DEVICE_ID_PATTERN)
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 CANONICAL_UUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z|^[0-9a-fA-F]{32}\Z")
 
@@ -71,13 +73,13 @@ def parse(item: object) -> Ack:
     if not message_id:
         raise BadAck("message_id", "is required")
     status = _text(item, "status", 20) or ReceiptStatus.DELIVERED.value
-    if status not in ReceiptStatus.values:
+    if status not in STATUSES:
         raise BadAck("status", f"must be one of {', '.join(ReceiptStatus.values)}")
     device_id = _text(item, "device_id", 100) or None
-    if device_id is not None and not re.match(DEVICE_ID_PATTERN, device_id):
+    if device_id is not None and not DEVICE_ID.match(device_id):
         raise BadAck("device_id", "may hold letters, digits and _ . : - only, at most 100")
     received_at = item.get("received_at")
-    said = {key: _text(item, key, 5000) for key in ("error_code", "error_message", "platform")}
+    said = {key: _text(item, key, 5000) for key in ("error_code", "error_message", "platform") if key in item}
     if received_at is not None:
         said["received_at"] = str(received_at)
     return Ack(
@@ -86,8 +88,8 @@ def parse(item: object) -> Ack:
         device_id=device_id,
         received_at=None if received_at is None else instant("received_at", received_at),
         ack_token=_text(item, "ack_token", 200),
-        error_code=said["error_code"][:100],
-        error_message=said["error_message"][:500],
+        error_code=said.get("error_code", "")[:100],
+        error_message=said.get("error_message", "")[:500],
         details={key: value[:100] for key, value in said.items() if value},
     )
 
@@ -133,12 +135,14 @@ def record(proven: Sequence[ProvenAck]) -> None:
     known = [(UUID(item.ack.message_id), item) for item in proven if CANONICAL_UUID.match(item.ack.message_id)]
     if not known:
         return
-    known.sort(key=lambda pair: pair[0])
+    known.sort(key=lambda pair: pair[0].int)
     _tell(known, setwise.again_on_deadlock(lambda: _write(known)))
 
 
 def _tell(known: Sequence[tuple[UUID, ProvenAck]], changed: Mapping[UUID, str | None]) -> None:
     """A line for each committed ack. Without a change (a replay, an unknown or foreign id) it knows no job."""
+    if not log.isEnabledFor(logging.INFO):
+        return
     for key, item in known:
         ids = {"message_id": str(key), "device_id": item.device_id, "job_id": changed.get(key)}
         log.info("ack", extra={**ids, "status": str(item.ack.status), "changed": key in changed})

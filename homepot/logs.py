@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ LONG_SECRET = re.compile(r"(?<=/messenger/devices/)(?!register$).+|[^/]{48,}")
 CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]+(?=@)")
 KEY_OR_ADDRESS = re.compile(r"\bhp[a-z]?_[\w-]{20,}|[\w%+-]{41,}", re.ASCII)
 """In running text: a key of ours, or a run of characters longer than any id of ours, as tokens are."""
+SHORTEST_KEY = len("hp_") + 20
 
 
 def mask(value: str) -> str:
@@ -32,6 +34,8 @@ def mask_path(path: str) -> str:
 
 def mask_text(text: str) -> str:
     """Text of any origin, an exception's for one, without what looks like a key or an address."""
+    if len(text) < SHORTEST_KEY and "://" not in text:
+        return text
     return KEY_OR_ADDRESS.sub(lambda match: mask(match.group()), CREDENTIALS_IN_URL.sub("…", text))
 
 
@@ -51,7 +55,12 @@ def _clean(key: str, value: Any) -> Any:
         return [_clean(key, item) for item in value]
     if not isinstance(value, str) or key == "logger" or key.endswith("_id"):
         return value
-    return mask(value) if MASKED_KEYS.search(key) else mask_text(value)
+    return mask(value) if _is_secret(key) else mask_text(value)
+
+
+@lru_cache(maxsize=1_000)
+def _is_secret(key: str) -> bool:
+    return bool(MASKED_KEYS.search(key))
 
 
 def configure(level: str) -> None:

@@ -117,7 +117,9 @@ def _database() -> dict[str, Any]:
             "idle_in_transaction_session_timeout": STATEMENT_LIMIT_S * 1000,
         }
         limits = [f"-c {name}={limit_ms}" for name, limit_ms in limits_ms.items()]
-        options["options"] = " ".join([*limits, options.get("options", "")]).strip()
+        # what is prepared (setwise.py) is planned once, for few rows that are found by their keys
+        plans = "-c plan_cache_mode=force_generic_plan"
+        options["options"] = " ".join([*limits, plans, options.get("options", "")]).strip()
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 0 if pooled else 600
         if pooled:

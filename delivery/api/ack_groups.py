@@ -7,6 +7,7 @@ timer. One thread with a database connection of its own does it, beside all that
 import asyncio
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ MOST_TOGETHER = 500
 """Acks in one transaction; a call is never divided."""
 MOST_WAITING = 5_000
 LONGEST_WAIT_S = 10.0
+IDLE_S = 1.0
+"""A connection that was not used for so long is looked at first."""
+
+_last = threading.local()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,7 @@ class Fate(Enum):
 def commit_group(calls: Sequence[AckCall]) -> list[Fate]:
     """Check keys and limits, and record what passes: all of it, or nothing."""
     try:
-        close_old_connections()
+        _check_connection()
         passed = _passed(calls)
         acks.record([ack for call, good in zip(calls, passed, strict=True) if good for ack in call.proven])
     except Exception as error:
@@ -66,6 +71,14 @@ def commit_group(calls: Sequence[AckCall]) -> list[Fate]:
         log.exception("a group of acks failed; each is tried alone", extra={"calls": len(calls)})
         return [Fate.NOT_PLAIN] * len(calls)
     return [Fate.COMMITTED if good else Fate.NOT_PLAIN for good in passed]
+
+
+def _check_connection() -> None:
+    """A round trip, and with a pool the way out and in again: not for groups that follow each other at once."""
+    now_s = time.monotonic()
+    if now_s - getattr(_last, "at_s", -IDLE_S) >= IDLE_S:
+        close_old_connections()
+    _last.at_s = now_s
 
 
 def _passed(calls: Sequence[AckCall]) -> list[bool]:
@@ -101,10 +114,14 @@ class Groups:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="acks", daemon=True)
             self._thread.start()
-        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(call, loop.create_future())
         self._gathering.put(waiting)
-        done, _ = await asyncio.wait({waiting.fate}, timeout=LONGEST_WAIT_S)
-        return waiting.fate.result() if done else Fate.UNKNOWN
+        limit = loop.call_later(LONGEST_WAIT_S, _settle, [(waiting, Fate.UNKNOWN)])
+        try:
+            return await waiting.fate
+        finally:
+            limit.cancel()
 
     def _run(self) -> None:
         while True:
@@ -134,12 +151,13 @@ class Groups:
 
 
 def _tell(loop: asyncio.AbstractEventLoop, told: Iterable[tuple[_Waiting, Fate]]) -> None:
-    def settle() -> None:
-        for waiting, fate in told:
-            if not waiting.fate.done():
-                waiting.fate.set_result(fate)
-
     try:
-        loop.call_soon_threadsafe(settle)
+        loop.call_soon_threadsafe(_settle, told)
     except RuntimeError:  # the loop is closed: nobody waits any more
         log.info("acks were committed for callers who have gone")
+
+
+def _settle(told: Iterable[tuple[_Waiting, Fate]]) -> None:
+    for waiting, fate in told:
+        if not waiting.fate.done():
+            waiting.fate.set_result(fate)

@@ -46,13 +46,14 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def carriers(self, ids: Collection[int]) -> dict[int, Carrier]:
         """These channels, by id, as they are now."""
         table, params = setwise.rows({"id": "bigint"}, [(channel_id,) for channel_id in ids])
-        found = setwise.fetch_hot(
+        found = setwise.fetch(
             f"""
             SELECT c.id, c.address, c.environment, d.device_id, c.state = 'active', c.last_used_at
             FROM {table} JOIN delivery_channel AS c ON c.id = r.id JOIN delivery_device AS d ON d.id = c.device_id
             """,
             params,
             ["bigint", "text", "text", "text", "boolean", "timestamptz"],
+            prepared=True,
         )
         return {channel_id: Carrier(*facts) for channel_id, *facts in found}
 

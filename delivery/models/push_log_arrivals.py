@@ -37,6 +37,15 @@ def start_of_what_arrived(sent_at: str, received_at: str, offset_ms: str) -> str
         ELSE {sent_at} END)"""
 
 
+def _judged(sent_at: str, received_at: str, offset_ms: str) -> tuple[str, str]:
+    """SQL for whether a device's time makes no sense, and for the latency by it; both take the time that it is now."""
+    latency = f"({setwise.ms_between(received_at, sent_at)} + {offset_ms})"
+    # SQLite cannot count up to the last millisecond of the year 9999
+    ahead = f"COALESCE({setwise.ms_between(received_at, setwise.moment())} + {offset_ms} > {SKEW_MS}, true)"
+    skewed = f"({ahead} OR COALESCE({latency} < -{SKEW_MS}, false))"
+    return skewed, f"CASE WHEN {skewed} THEN NULL WHEN {latency} < 0 THEN 0 ELSE {latency} END"
+
+
 class PushLogArrivals(PushLogBirths):
     def mark_delivered(self, arrived: Sequence[Arrived], *, now: datetime) -> list[tuple[UUID, str | None, bool]]:
         """Anything but skipped -> delivered; late where the time was over. The first `received_at` wins.
@@ -56,42 +65,55 @@ class PushLogArrivals(PushLogBirths):
         )  # fmt: skip
         first = "m.received_at IS NULL"
         offset = "(CASE WHEN r.by_device_clock THEN COALESCE(d.clock_offset_ms, 0) ELSE 0 END)"
-        sent_at = start_of_what_arrived("m.sent_at", "r.received_at", offset)
-        latency = f"({setwise.ms_between('r.received_at', sent_at)} + {offset})"
-        # SQLite cannot count up to the last millisecond of the year 9999
-        ahead = f"({setwise.ms_between('r.received_at', setwise.moment())} + {offset} > {SKEW_MS})"
-        skewed = f"(COALESCE({ahead}, true) OR COALESCE({latency} < -{SKEW_MS}, false))"
+        skewed, latency = _judged("m.sent_at", "r.received_at", offset)
+        changed = setwise.fetch(
+            f"""
+            UPDATE {LOG} AS m SET
+                status = 'delivered',
+                received_at = COALESCE(m.received_at, r.received_at),
+                acked_at = COALESCE(m.acked_at, {setwise.moment()}),
+                opened_at = COALESCE(m.opened_at, r.opened_at),
+                clicked_at = COALESCE(m.clicked_at, r.clicked_at),
+                expired_at = CASE WHEN {first} AND m.expired_at IS NULL AND m.expires_at < {setwise.moment()}
+                                  THEN m.expires_at ELSE m.expired_at END,
+                clock_offset_ms = CASE WHEN {first} THEN {offset} ELSE m.clock_offset_ms END,
+                clock_skewed = CASE WHEN {first} THEN {skewed} ELSE m.clock_skewed END,
+                latency_ms = CASE WHEN {first} THEN {latency} ELSE m.latency_ms END,
+                next_attempt_at = NULL, verdict = CASE WHEN {first} THEN '' ELSE m.verdict END,
+                evidence = CASE WHEN {first} THEN '' ELSE m.evidence END, judge_at = NULL
+            FROM {table}, delivery_device AS d
+            WHERE m.message_id = r.message_id AND m.device_id = r.device_id AND d.device_id = r.device_id
+              AND m.status <> 'skipped'
+              AND (m.status <> 'delivered' OR (r.opened_at IS NOT NULL AND m.opened_at IS NULL)
+                   OR (r.clicked_at IS NOT NULL AND m.clicked_at IS NULL))
+            {setwise.returning("m", "message_id", "job_id", "expired_at", "error_code", "clock_skewed")}
+            """,
+            [now, now, now, now, *params],
+            ["uuid", "text", "timestamptz", "text", "boolean"],
+            prepared=True,
+        )
+        if skewed_ids := [message_id for message_id, *_, clock_skewed in changed if clock_skewed]:
+            self._look_for_earlier_starts(skewed_ids, now=now)
         return [
             (message_id, job_id, expired_at is not None or error_code != "")
-            for message_id, job_id, expired_at, error_code in setwise.fetch(
-                f"""
-                UPDATE {LOG} AS m SET
-                    status = 'delivered',
-                    sent_at = CASE WHEN {first} THEN {sent_at} ELSE m.sent_at END,
-                    received_at = COALESCE(m.received_at, r.received_at),
-                    acked_at = COALESCE(m.acked_at, %s),
-                    opened_at = COALESCE(m.opened_at, r.opened_at),
-                    clicked_at = COALESCE(m.clicked_at, r.clicked_at),
-                    expired_at = CASE WHEN {first} AND m.expired_at IS NULL AND m.expires_at < %s THEN m.expires_at
-                                      ELSE m.expired_at END,
-                    clock_offset_ms = CASE WHEN {first} THEN {offset} ELSE m.clock_offset_ms END,
-                    clock_skewed = CASE WHEN {first} THEN {skewed} ELSE m.clock_skewed END,
-                    latency_ms = CASE WHEN NOT ({first}) THEN m.latency_ms
-                                      WHEN m.sent_at IS NULL OR {skewed} THEN NULL
-                                      WHEN {latency} < 0 THEN 0 ELSE {latency} END,
-                    next_attempt_at = NULL, verdict = CASE WHEN {first} THEN '' ELSE m.verdict END,
-                    evidence = CASE WHEN {first} THEN '' ELSE m.evidence END, judge_at = NULL
-                FROM {table}, delivery_device AS d
-                WHERE m.message_id = r.message_id AND m.device_id = r.device_id AND d.device_id = r.device_id
-                  AND m.status <> 'skipped'
-                  AND (m.status <> 'delivered' OR (r.opened_at IS NOT NULL AND m.opened_at IS NULL)
-                       OR (r.clicked_at IS NOT NULL AND m.clicked_at IS NULL))
-                {setwise.returning("m", "message_id", "job_id", "expired_at", "error_code")}
-                """,
-                [now, now, now, now, *params],
-                ["uuid", "text", "timestamptz", "text"],
-            )
+            for message_id, job_id, expired_at, error_code, _ in changed
         ]
+
+    def _look_for_earlier_starts(self, message_ids: Sequence[UUID], *, now: datetime) -> int:
+        """What was acked just now, long before it was sent: the attempt before may have brought it."""
+        table, params = setwise.rows({"message_id": "uuid"}, [(message_id,) for message_id in message_ids])
+        began = start_of_what_arrived("m.sent_at", "m.received_at", "m.clock_offset_ms")
+        skewed, latency = _judged("b.sent_at", "b.received_at", "b.clock_offset_ms")
+        return setwise.execute(
+            f"""
+            UPDATE {LOG} AS m SET sent_at = b.sent_at, clock_skewed = {skewed}, latency_ms = {latency}
+            FROM (SELECT m.id, m.received_at, m.clock_offset_ms, {began} AS sent_at
+                  FROM {table} JOIN {LOG} AS m ON m.message_id = r.message_id
+                  WHERE m.acked_at = {setwise.moment()}) AS b
+            WHERE m.id = b.id
+            """,
+            [now, now, *params, now],
+        )
 
     def mark_failed_by_device(self, refused: Sequence[Refused], *, now: datetime) -> list[tuple[UUID, str | None]]:
         """Pending or sent -> failed, in the device's own words. Returns (message_id, job_id) of the changed rows."""

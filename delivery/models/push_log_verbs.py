@@ -75,7 +75,7 @@ class PushNotificationLogQuerySet(PushLogArrivals):
     ) -> list[Claimed]:  # fmt: skip
         due = f"""status = 'pending' AND provider = %s AND credential = %s AND next_attempt_at <= %s
                   AND expires_at > %s AND claim_token IS NULL AND {which}"""
-        found = setwise.fetch_hot(
+        found = setwise.fetch(
             f"""
             WITH due AS MATERIALIZED ({setwise.most_urgent(LOG, due, priorities, "next_attempt_at")})
             UPDATE {LOG} SET claim_token = %s, claimed_until = %s, next_attempt_at = %s,
@@ -89,6 +89,7 @@ class PushNotificationLogQuerySet(PushLogArrivals):
                 *("bigint", "uuid", "text", "text", "bigint", "text", "text", "bigint", "bigint"),
                 *("timestamptz", "timestamptz", "timestamptz"),
             ],
+            prepared=True,
         )
         claimed = [Claimed(*row) for row in found]
         return sorted(claimed, key=lambda row: (row.priority, row.id))
@@ -156,9 +157,9 @@ class PushNotificationLogQuerySet(PushLogArrivals):
             FROM {table} WHERE m.id = r.id AND m.claim_token = %s
             {setwise.returning("m", "id", "channel_id")}"""
         if used_at is None:
-            held = setwise.fetch_hot(change, [*params, token], ["bigint", "bigint"])
+            held = setwise.fetch(change, [*params, token], ["bigint", "bigint"], prepared=True)
         else:
-            held = setwise.fetch_hot_and(
+            held = setwise.fetch_and(
                 change, [*params, token], NOTE_USE, [used_at, used_at - USED_FRESH],
                 {"id": "bigint", "channel_id": "bigint"},
             )  # fmt: skip

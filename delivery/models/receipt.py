@@ -36,8 +36,14 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
         table, params = setwise.rows(
             {"id": "uuid", "message_id": "uuid", "device_id": "text", "status": "text", "details": "text"},
             [
-                (new_message_id(), r.message_id, r.device_id, r.status, json.dumps(dict(r.details)))
-                for r in sorted(first.values(), key=lambda r: (r.message_id, r.status))
+                (
+                    new_message_id(),
+                    r.message_id,
+                    r.device_id,
+                    r.status,
+                    json.dumps(dict(r.details)) if r.details else "{}",
+                )
+                for r in sorted(first.values(), key=lambda r: (r.message_id.int, r.status))
             ],
         )
         return setwise.execute(
@@ -49,6 +55,7 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
             WHERE true ON CONFLICT (push_id, status) DO NOTHING
             """,
             [now, *params],
+            prepared=True,
         )
 
 

@@ -4,10 +4,9 @@ Statements on the hot path are written once, in SQL that both understand; what d
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -65,37 +64,36 @@ def to_sql(cell: Any) -> Any:
     return cell
 
 
-def execute(sql: str, params: Sequence[Any]) -> int:
+def execute(sql: str, params: Sequence[Any], *, prepared: bool = False) -> int:
     """Run one statement; how many rows it changed."""
-    with _ran(sql, params) as cursor:
+    with _cursor(prepared) as cursor:
+        cursor.execute(sql, [to_sql(param) for param in params])
         if cursor.rowcount < 0:  # SQLite's driver does not count where the statement begins with WITH
             cursor.execute("SELECT changes()")
             return int(cursor.fetchone()[0])
         return int(cursor.rowcount)
 
 
-def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
+def fetch(sql: str, params: Sequence[Any], kinds: Sequence[Kind], *, prepared: bool = False) -> list[tuple[Any, ...]]:
     """Run one statement that returns rows; `kinds` says what its columns are."""
-    with _ran(sql, params) as cursor:
-        return _fetched(cursor, kinds)
+    with _cursor(prepared) as cursor:
+        cursor.execute(sql, [to_sql(param) for param in params])
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    if connection.vendor == "postgresql":
+        return found
+    return [tuple(_from_sqlite(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in found]
 
 
-def fetch_hot(sql: str, params: Sequence[Any], kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
-    """`fetch` for a statement that runs many times a second: PostgreSQL parses and plans it once per connection."""
-    with _ran_prepared(sql, params) as cursor:
-        return _fetched(cursor, kinds)
-
-
-def fetch_hot_and(
+def fetch_and(
     change: str, params: Sequence[Any], also: str, also_params: Sequence[Any], kinds: Mapping[str, Kind]
 ) -> list[tuple[Any, ...]]:
     """Run `change`, an UPDATE that returns the columns `kinds`, and `also` for what it changed: both or neither.
 
-    `also` is an UPDATE, too, and reads what was changed as `changed`.
+    `also` is an UPDATE, too, and reads what was changed as `changed`. Prepared, where that is done.
     """
     if connection.vendor == "postgresql":
         both = f"WITH changed AS ({change}), also AS ({also}) SELECT {', '.join(kinds)} FROM changed"
-        return fetch_hot(both, [*params, *also_params], list(kinds.values()))
+        return fetch(both, [*params, *also_params], list(kinds.values()), prepared=True)
     with transaction.atomic():
         changed = fetch(change, params, list(kinds.values()))
         if changed:
@@ -104,30 +102,23 @@ def fetch_hot_and(
     return changed
 
 
-@contextmanager
-def _ran(sql: str, params: Sequence[Any]) -> Iterator[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [to_sql(param) for param in params])
-        yield cursor
+class _Preparing(psycopg.Cursor[Any]):
+    """The server binds parameters, parses and plans each text once for a connection, and sends rows in binary."""
+
+    def execute(self, query: Any, params: Any = None, **_: Any) -> Self:
+        return super().execute(query, params, prepare=True, binary=True)
 
 
-@contextmanager
-def _ran_prepared(sql: str, params: Sequence[Any]) -> Iterator[Any]:
-    """On the same connection, so in the same transaction; rows travel in binary."""
-    if connection.vendor != "postgresql" or connection.queries_logged:
-        with _ran(sql, params) as cursor:
-            yield cursor
-        return
-    with connection.cursor() as opened, connection.wrap_database_errors, psycopg.Cursor(opened.connection) as cursor:
-        cursor.execute(sql.encode(), params, prepare=True, binary=True)
-        yield cursor
-
-
-def _fetched(cursor: Any, kinds: Sequence[Kind]) -> list[tuple[Any, ...]]:
-    found: list[tuple[Any, ...]] = cursor.fetchall()
-    if connection.vendor == "postgresql":
-        return found
-    return [tuple(_from_sqlite(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in found]
+def _cursor(prepared: bool) -> Any:
+    """`prepared` pays for long statements that run often; their text must not change from call to call."""
+    if not prepared or connection.vendor != "postgresql":
+        return connection.cursor()
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    driver = connection.connection
+    driver.prepare_threshold = 0
+    wrapped = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    return wrapped(_Preparing(driver))  # type: ignore[arg-type]  (a cursor as Django's own are)
 
 
 def _from_sqlite(cell: Any, kind: Kind) -> Any:

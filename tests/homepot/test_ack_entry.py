@@ -11,6 +11,7 @@ from django.conf import LazySettings
 from django.core.cache import caches
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
 
 from delivery import ack_tokens, acks
 from delivery.api import ack_groups, throttles
@@ -116,6 +117,25 @@ def test_acks_of_both_ways_count_against_one_limit(
 
     assert codes == [200, 200]
     assert (refused.status_code, "Retry-After" in refused.headers) == (429, True)
+
+
+@pytest.mark.parametrize(("proxies", "forwarded"), [(0, "10.0.0.1"), (1, "10.0.0.1, 10.0.0.2"), (3, " 10.0.0.3 ,x")])
+def test_both_ways_see_a_call_come_from_one_address(
+    client: EntryClient,
+    message: PushNotificationLog,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: LazySettings,
+    proxies: int,
+    forwarded: str,
+) -> None:
+    caches["default"].clear()
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": proxies}
+    monkeypatch.setitem(throttles.RATES, "ack", throttles.Rate(per_credential=None, per_address=1))
+
+    by_view = APIClient().post(ACK, said(message), HTTP_X_FORWARDED_FOR=forwarded)
+    by_entry = client.post(ACK, said(message), HTTP_X_FORWARDED_FOR=forwarded)
+
+    assert (by_view.status_code, by_entry.status_code) == (200, 429)
 
 
 class Gate:

@@ -76,11 +76,11 @@ class Production:
         command: list[str | Path] = [PYTHON, "manage.py", *arguments]
         return spawn(f"manage-{arguments[0]}", command, folder=self.folder, env={**self.env, **env}).finish(120)
 
-    def start(self, name: str, *, instance: str = "", concurrency: int = 2, **env: str) -> Process:
+    def start(self, name: str, *, instance: str = "", **env: str) -> Process:
         """Start a process type of the Procfile, under another name where there is to be more than one of it."""
         own = instance or name
         command = self._commands[name].replace("0.0.0.0", "127.0.0.1").replace(f" {name}@%h", f" {own}@%h")
-        command = command.replace("--concurrency 2", f"--concurrency {concurrency}")
+        command = command.replace("--concurrency 2", f"--concurrency {self.env.get('SEND_PROCESSES', 2)}")
         own_env = {**self.env, **({"DATABASE_POOL": "1"} if name == "web" else {}), **env}
         self.processes[own] = spawn(own, ["sh", "-c", f"exec {command}"], folder=self.folder, env=own_env)
         return self.processes[own]
