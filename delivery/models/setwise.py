@@ -118,7 +118,7 @@ def _cursor(prepared: bool) -> Any:
     driver = connection.connection
     driver.prepare_threshold = 0
     wrapped = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    return wrapped(_Preparing(driver))  # type: ignore[arg-type]  (a cursor as Django's own are)
+    return wrapped(_Preparing(driver))  # type: ignore[arg-type]
 
 
 def _from_sqlite(cell: Any, kind: Kind) -> Any:
