@@ -33,7 +33,8 @@ HARMLESS = ("after_claim",)
 DEATHS = {"web": "] died", "mqtt_acks": ""}
 CELERY_DEATH = "signal 9 (SIGKILL)"
 DIED_WITHIN_S = 60.0
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+"""Web may just have died, and be on its way back."""
 
 
 def inject(run: Run) -> None:
@@ -45,7 +46,7 @@ def inject(run: Run) -> None:
         if fetching:
             stop(run, [FETCHED])
         if not ordering:
-            run.order(count)
+            run.order(count, patience_s=PATIENCE_S)
             stop(run, ["web"])
         for name, place in places.items():
             run.rig.production.start(name, CRASH_AT=place)
