@@ -94,6 +94,10 @@ class Groups:
         self._gathering: SimpleQueue[_Waiting] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
+    def any_wait(self) -> bool:
+        """Besides those that are being committed."""
+        return not self._gathering.empty()
+
     async def commit(self, call: AckCall) -> Fate:
         """What became of it. For one event loop at a time."""
         if self._gathering.qsize() >= MOST_WAITING:
