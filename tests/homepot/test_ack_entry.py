@@ -178,6 +178,16 @@ def test_beyond_the_limit_a_call_is_told_at_once(monkeypatch: pytest.MonkeyPatch
     assert found.count(Fate.TOO_MANY) == 2
 
 
+def test_a_call_whose_turn_comes_late_is_refused_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ack_groups, "LATE_S", 0.0)
+    gate = Gate()
+
+    found = asyncio.run(Groups(gate.commit).commit(a_call()))
+
+    assert found is Fate.TOO_MANY
+    assert gate.sizes == []
+
+
 def test_it_is_known_whether_acks_wait_for_the_next_group() -> None:
     gate = Gate()
     groups = Groups(gate.commit)
