@@ -8,6 +8,7 @@ import urllib.error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from simulator.fleet.ledger import FETCHED
 from tests.chaos.rig import Rig, say, since
 from tests.journey.api import Answer
 
@@ -107,6 +108,10 @@ class Run:
 
     def delivered(self) -> int:
         return self.count("status = 'delivered'")
+
+    def fetched(self) -> list[str]:
+        """Messages that devices had from their inboxes."""
+        return [note["message_id"] for note in self.rig.fleet.told() if note["what"] == FETCHED]
 
     def held(self, provider: str) -> int:
         """Messages of the provider that a worker holds, dead or alive, and that have not ended."""

@@ -1,4 +1,3 @@
-from simulator.fleet.ledger import FETCHED
 from tests import faketime
 from tests.chaos.case import Case
 from tests.chaos.rig import START_S, say
@@ -44,7 +43,7 @@ def judge(run: Run, job_ids: list[str], off_s: int) -> None:
     raw = f"received_at - acked_at BETWEEN make_interval(secs => %s) - {CLOSE} AND make_interval(secs => %s) + {CLOSE}"
     overtaken = "sent_at IS NULL OR (clock_skewed AND sent_at > received_at AND message_id::text = ANY(%s))"
     wrong = "latency_ms < 0 OR clock_skewed <> %s OR clock_skewed <> (latency_ms IS NULL)"
-    fetched = [] if skewed else [note["message_id"] for note in run.rig.fleet.told() if note["what"] == FETCHED]
+    fetched = [] if skewed else run.fetched()
     [found] = run.rig.record.rows(
         f"""SELECT count(*) FILTER (WHERE NOT ({raw})) AS changed, count(*) FILTER (WHERE {overtaken}) AS overtaken,
                    count(*) FILTER (WHERE ({wrong}) AND NOT ({overtaken})) AS wrong
