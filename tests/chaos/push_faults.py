@@ -16,6 +16,8 @@ DEADLINE_S = 4.0
 LATE_S = 2.0
 """By which a busy machine may notice a deadline too late."""
 NO_ANSWER = "no_answer"
+UNEXPLAINED = "a.code = %s AND (a.provider <> %s OR a.started_at < %s)"
+"""Unanswered elsewhere, or before: a busy machine's doing."""
 SHARE_CUT = 0.1
 CUTS_OF_SHARED = 2
 """About so many: a cut of APNs' one connection ends all that is in flight on it, up to 100 sends of each process,
@@ -41,6 +43,7 @@ def hold_up(run: Run, provider: str, do: str, lasts_s: float, **more: float) -> 
     """Half of the messages meet a service that keeps its answers back; how many requests it kept."""
     run.order(run.messages // 2)
     run.wait_until_sent(1 / 4)
+    [row] = run.rig.record.rows("SELECT now() AS since")
     fault = run.rig.services.fault(provider, do, **more)
     began = time.monotonic()
     run.order()
@@ -50,6 +53,7 @@ def hold_up(run: Run, provider: str, do: str, lasts_s: float, **more: float) -> 
     kept = run.rig.services.met(fault)
     run.rig.services.heal(fault)
     run.wait_until(lambda: unanswered(run, provider) > 0, "send that was given up")
+    run.may_repeat(attempts(run, UNEXPLAINED, NO_ANSWER, provider, row["since"]))
     check_deadline(run, provider)
     say(f"{kept} answers were kept back; {unanswered(run, provider)} sends were given up")
     return kept
