@@ -1,3 +1,5 @@
+import time
+
 from tests import faketime
 from tests.chaos.case import Case
 from tests.chaos.rig import PROVIDERS
@@ -21,6 +23,7 @@ def inject(run: Run) -> None:
         run.rig.production.start(name, **faketime.off_by(seconds))
     for name in run.rig.production.processes:
         run.rig.wait_until_ready(name, READY_S)
+    run.began = time.monotonic()  # all have started once more
     run.order()
     run.wait_until_sent(1)
     run.wait_until(lambda: run.delivered() == run.messages, "messages delivered")
