@@ -3,6 +3,7 @@
 Celery bounds what piles up in a queue that nobody reads by giving each tick an end, which beat's clock writes and the
 worker's clock reads: a few seconds of difference, and every sweep is dropped. Here the queue's length is the bound.
 And where its clock is set back, Celery's beat is silent until the old time comes again; this one goes on.
+Told to end while it gives a task, Celery's beat may go on with a schedule that it has closed, and fails; this one ends.
 """
 
 import logging
@@ -24,12 +25,19 @@ RARE_S = 3_600.0
 
 class Beat(PersistentScheduler):
     _ticked_at: datetime | None = None
+    _closed = False
 
     def setup_schedule(self) -> None:
         super().setup_schedule()
         self._forget_what_is_to_come(self.app.now())
 
+    def close(self) -> None:
+        super().close()
+        self._closed = True
+
     def tick(self, *args: Any, **kwargs: Any) -> float:
+        if self._closed:
+            raise SystemExit  # the one that came with the signal got lost in what it interrupted
         now = self.app.now()
         if self._ticked_at is not None and now < self._ticked_at:
             log.warning("beat's clock was set back", extra={"seconds": round((self._ticked_at - now).total_seconds())})

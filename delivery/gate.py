@@ -114,7 +114,7 @@ def learn(provider: str, credential: str, outcomes: Sequence[Outcome], now: date
     key = (provider, credential)
     misconfigured = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.MISCONFIGURED]
     throttled = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.THROTTLED]
-    failed = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.RETRY]
+    failed = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.RETRY and not outcome.of_address]
     answered = len(outcomes) - len(failed) - len(misconfigured)
     window = _windows.setdefault(key, breaker.FailureWindow())
     window.note(failed=len(failed), total=len(outcomes), at_s=time.monotonic())

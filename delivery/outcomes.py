@@ -40,6 +40,9 @@ class Outcome:
     gone_since: datetime | None = None
     """With `address_gone`: a channel registered after this moment is alive. None where the provider names none."""
 
+    of_address: bool = False
+    """A failure that speaks of this address alone: the provider is well."""
+
     @property
     def floor_s(self) -> float:
         """The same channel is not tried again sooner."""

@@ -46,11 +46,12 @@ FORMS = {f"/{form.route}": form for form in (ONE, MANY)}
 
 
 class AckEntry:
-    """ASGI application around all others."""
+    """ASGI application around all others. `on_refusal` is called for each ack that was one too many."""
 
-    def __init__(self, app: App, groups: Groups | None = None) -> None:
+    def __init__(self, app: App, groups: Groups, *, on_refusal: Callable[[], None]) -> None:
         self._app = app
-        self._groups = groups or Groups()
+        self._groups = groups
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         form = _form(scope)
@@ -69,6 +70,8 @@ class AckEntry:
         if reading is None or fate is Fate.NOT_PLAIN:
             await self._app(scope, exchange.replay(body, receive), send)
             return
+        if fate is Fate.TOO_MANY:
+            self._on_refusal()
         metrics.observe_directly(form.route, 200 if fate is Fate.COMMITTED else 503, time.monotonic() - started_s)
         if fate is Fate.COMMITTED:
             await exchange.answer(send, 200, COMPACT.encode(reading.answer).encode())

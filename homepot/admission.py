@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from enum import IntEnum
 
@@ -37,6 +38,9 @@ class Rank(IntEnum):
 LONGEST_WAIT_S = {Rank.PROBE: 5.0, Rank.ACK: 0.25, Rank.REGISTRATION: 1.0, Rank.REST: 2.0}
 SHARES = {Rank.PROBE: 1.0, Rank.ACK: 1.0, Rank.REGISTRATION: 0.75, Rank.REST: 0.5}
 """Of the threads, what requests of this rank and the less urgent ones together may hold at one time."""
+BESIDE_ACKS = 1
+"""Threads that what is less urgent than acks may hold together while acks wait for their commit: Python's threads share
+one processor, so that each of them slows down the one that commits."""
 CALM_S = 1.0
 """For so long after a request was refused nothing less urgent gets in."""
 MOST_WAITING = 500
@@ -70,7 +74,8 @@ def rank_of(method: str, path: str) -> Rank:
 class Threads:
     """A fixed number of threads, each given to one request at a time. For one event loop; nothing here blocks."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, acks_wait: Callable[[], bool]) -> None:
+        self._acks_wait = acks_wait
         self._idle: list[Executor] = [ThreadPoolExecutor(1, f"request-{number}") for number in range(count)]
         self._most_held = {rank: max(1, int(count * share)) for rank, share in SHARES.items()}
         self._held = dict.fromkeys(Rank, 0)
@@ -96,9 +101,13 @@ class Threads:
         if turn.done() and not turn.cancelled():
             return turn.result()
         self._leave(rank, turn)
+        self.calm(rank)
+        return None
+
+    def calm(self, rank: Rank) -> None:
+        """A request of this rank was refused just now."""
         self._refused_at_s[rank] = time.monotonic()
         asyncio.get_running_loop().call_later(CALM_S, self._hand_out)
-        return None
 
     def give_back(self, rank: Rank, thread: Executor) -> None:
         self._held[rank] -= 1
@@ -114,11 +123,15 @@ class Threads:
     def _may_take(self, rank: Rank) -> bool:
         """Whether nothing more urgent was just refused, and no share that this rank counts against is used up."""
         stirred_at_s = max((at_s for other, at_s in self._refused_at_s.items() if other < rank), default=-CALM_S)
-        return time.monotonic() - stirred_at_s >= CALM_S and all(
-            sum(held for other, held in self._held.items() if other >= each) < self._most_held[each]
-            for each in Rank
-            if each <= rank
-        )
+        if time.monotonic() - stirred_at_s < CALM_S:
+            return False
+        if rank > Rank.ACK and self._held_from(Rank.REGISTRATION) >= BESIDE_ACKS and self._acks_wait():
+            return False
+        return all(self._held_from(each) < self._most_held[each] for each in Rank if each <= rank)
+
+    def _held_from(self, rank: Rank) -> int:
+        """Threads held by requests of this rank and the less urgent ones."""
+        return sum(held for other, held in self._held.items() if other >= rank)
 
     def _turn_away(self) -> None:
         """The one that came last of the least urgent."""
@@ -133,11 +146,11 @@ class Threads:
 
 
 class Admission:
-    """ASGI application around Django's."""
+    """ASGI application around Django's. `acks_wait`: whether any do elsewhere, without a thread of these."""
 
-    def __init__(self, app: App, *, threads: int) -> None:
+    def __init__(self, app: App, *, threads: int, acks_wait: Callable[[], bool] = lambda: False) -> None:
         self._app = app
-        self._threads = Threads(threads)
+        self._threads = Threads(threads, acks_wait)
         self._waiting_bytes = 0
         self._refused = 0
         self._told_at_s = 0.0
@@ -157,6 +170,11 @@ class Admission:
             await exchange.refuse(send, 503, exchange.TOO_MUCH)
         else:
             await answer.release()
+
+    def ack_was_refused(self) -> None:
+        """By whoever takes acks without a thread of these: nothing less urgent gets in for a while."""
+        self._threads.calm(Rank.ACK)
+        self._note_refusal(Rank.ACK)
 
     async def _serve(self, rank: Rank, scope: Scope, body: bytes, receive: Receive, send: Send) -> "HeldAnswer | None":
         """What Django answered; None where the request did not get in."""

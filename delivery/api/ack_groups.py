@@ -9,8 +9,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from queue import Empty, SimpleQueue
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 MOST_TOGETHER = 500
 """Acks in one transaction; a call is never divided."""
 MOST_WAITING = 5_000
+LATE_S = 0.4
+"""A call that waited for longer before its commit began is refused: soon answered, or soon told when to come back."""
 LONGEST_WAIT_S = 10.0
 IDLE_S = 1.0
 """A connection that was not used for so long is looked at first."""
@@ -97,6 +99,7 @@ def _passed(calls: Sequence[AckCall]) -> list[bool]:
 class _Waiting:
     call: AckCall
     fate: "asyncio.Future[Fate]"
+    since_s: float = field(default_factory=time.monotonic)
 
 
 class Groups:
@@ -106,6 +109,10 @@ class Groups:
         self._commit = commit
         self._gathering: SimpleQueue[_Waiting] = SimpleQueue()
         self._thread: threading.Thread | None = None
+
+    def any_wait(self) -> bool:
+        """Besides those that are being committed."""
+        return not self._gathering.empty()
 
     async def commit(self, call: AckCall) -> Fate:
         """What became of it. For one event loop at a time."""
@@ -125,17 +132,20 @@ class Groups:
 
     def _run(self) -> None:
         while True:
-            group = self._gathered()
-            try:
-                fates = self._commit([waiting.call for waiting in group])
-            except Exception:  # or the thread would end, and no ack be committed any more
-                log.exception("bug")
-                fates = [Fate.NOT_PLAIN] * len(group)
-            by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Fate]]] = defaultdict(list)
-            for waiting, fate in zip(group, fates, strict=True):
-                by_loop[waiting.fate.get_loop()].append((waiting, fate))
-            for loop, told in by_loop.items():
-                _tell(loop, told)
+            gathered = self._gathered()
+            late_since_s = time.monotonic() - LATE_S
+            late = [waiting for waiting in gathered if waiting.since_s < late_since_s]
+            _tell(late, [Fate.TOO_MANY] * len(late))
+            group = [waiting for waiting in gathered if waiting.since_s >= late_since_s]
+            if group:
+                _tell(group, self._committed(group))
+
+    def _committed(self, group: Sequence[_Waiting]) -> Sequence[Fate]:
+        try:
+            return self._commit([waiting.call for waiting in group])
+        except Exception:  # or the thread would end, and no ack be committed any more
+            log.exception("bug")
+            return [Fate.NOT_PLAIN] * len(group)
 
     def _gathered(self) -> list[_Waiting]:
         """At least one; whatever else came while the last group was committed."""
@@ -150,14 +160,18 @@ class Groups:
         return group
 
 
-def _tell(loop: asyncio.AbstractEventLoop, told: Iterable[tuple[_Waiting, Fate]]) -> None:
-    try:
-        loop.call_soon_threadsafe(_settle, told)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        log.info("acks were committed for callers who have gone")
+def _tell(calls: Sequence[_Waiting], fates: Sequence[Fate]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Fate]]] = defaultdict(list)
+    for waiting, fate in zip(calls, fates, strict=True):
+        by_loop[waiting.fate.get_loop()].append((waiting, fate))
+    for loop, told in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, told)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            log.info("acks were judged for callers who have gone", extra={"calls": len(told)})
 
 
-def _settle(told: Iterable[tuple[_Waiting, Fate]]) -> None:
+def _settle(told: Sequence[tuple[_Waiting, Fate]]) -> None:
     for waiting, fate in told:
         if not waiting.fate.done():
             waiting.fate.set_result(fate)

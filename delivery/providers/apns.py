@@ -208,6 +208,7 @@ def read(answer: Answer, now: datetime) -> Outcome:
         retry_after_s=wait_s,
         detail=HINTS.get(reason, ""),
         gone_since=gone_since if kind is OutcomeKind.ADDRESS_GONE else None,
+        of_address=reason == "TooManyRequests",
     )
 
 

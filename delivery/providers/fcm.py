@@ -198,7 +198,8 @@ def read(answer: Answer, now: datetime) -> Outcome:
     kind = OUTCOMES.get(code) or _kind_of(answer.status)
     if code == "INVALID_ARGUMENT" and _is_about_the_token(error):
         kind = OutcomeKind.ADDRESS_GONE
-    if kind is OutcomeKind.THROTTLED and _is_one_devices_quota(error):
+    of_address = kind is OutcomeKind.THROTTLED and _is_one_devices_quota(error)
+    if of_address:
         kind = OutcomeKind.RETRY
     return Outcome(
         kind=kind,
@@ -206,6 +207,7 @@ def read(answer: Answer, now: datetime) -> Outcome:
         retry_after_s=retry_after_s(answer.headers, now),
         least_wait_s=MIN_WAITS_S.get(kind, 0.0),
         detail=HINTS.get(code, ""),
+        of_address=of_address,
     )
 
 

@@ -198,6 +198,7 @@ def outcome_of(answer: Answer, now: datetime) -> Outcome:
         provider_message_id=message_id,
         retry_after_s=_wait_s(answer.headers, now),
         detail=f"WNS answered {answer.status}" + (f", the device is {away}" if away else ""),
+        of_address=code == "channelthrottled",
     )
 
 

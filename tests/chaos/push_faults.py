@@ -1,7 +1,9 @@
 """What the cases about push services have in common: whom a fault leaves alone, and what it may cost."""
 
+import time
 from collections.abc import Callable
 
+from tests.chaos.rig import PROVIDERS, say
 from tests.chaos.run import Run
 
 HTTP_1 = ("fcm", "wns", "web_push")
@@ -14,6 +16,12 @@ DEADLINE_S = 4.0
 LATE_S = 2.0
 """By which a busy machine may notice a deadline too late."""
 NO_ANSWER = "no_answer"
+UNEXPLAINED = "a.code = %s AND (a.provider <> %s OR a.started_at < %s)"
+"""Unanswered elsewhere, or before: a busy machine's doing."""
+SHARE_CUT = 0.1
+CUTS_OF_SHARED = 2
+"""About so many: a cut of APNs' one connection ends all that is in flight on it, up to 100 sends of each process,
+and their repeats are paced by the retry budget."""
 
 
 def wait_until_others_arrive(run: Run, *hurt: str) -> None:
@@ -29,6 +37,42 @@ def waiting_elsewhere(run: Run, *hurt: str) -> int:
         list(hurt),
         list(hurt),
     )
+
+
+def hold_up(run: Run, provider: str, do: str, lasts_s: float, **more: float) -> int:
+    """Half of the messages meet a service that keeps its answers back; how many requests it kept."""
+    run.order(run.messages // 2)
+    run.wait_until_sent(1 / 4)
+    [row] = run.rig.record.rows("SELECT now() AS since")
+    fault = run.rig.services.fault(provider, do, **more)
+    began = time.monotonic()
+    run.order()
+    wait_until_met(run, fault)
+    wait_until_others_arrive(run, provider)
+    time.sleep(max(0.0, began + lasts_s - time.monotonic()))
+    kept = run.rig.services.met(fault)
+    run.rig.services.heal(fault)
+    run.wait_until(lambda: unanswered(run, provider) > 0, "send that was given up")
+    run.may_repeat(attempts(run, UNEXPLAINED, NO_ANSWER, provider, row["since"]))
+    check_deadline(run, provider)
+    say(f"{kept} answers were kept back; {unanswered(run, provider)} sends were given up")
+    return kept
+
+
+def cut(run: Run, do: str) -> tuple[dict[str, int], int]:
+    """Connections are reset by every service: how often each did, and how many answers of HTTP/2's that cut off."""
+    services, of_provider = run.rig.services, run.messages / len(PROVIDERS)
+    cutting = {each: services.fault(each, do, share=SHARE_CUT) for each in HTTP_1}
+    cutting[HTTP_2] = services.fault(HTTP_2, do, share=CUTS_OF_SHARED / of_provider)
+    run.order()
+    wait_until_all_are_taken(run)
+    resets = {name: services.met(number) for name, number in cutting.items()}
+    services.heal()
+    cut_off = unanswered(run, HTTP_2)
+    say(f"connections were reset: {resets}; {cut_off} answers of {HTTP_2} were cut off")
+    if cut_off < resets[HTTP_2] or not all(resets[name] for name in HTTP_1):
+        run.problem("a reset did not reach its sender")
+    return resets, cut_off
 
 
 def wait_until_all_are_taken(run: Run) -> None:

@@ -5,9 +5,10 @@ import json
 import secrets
 import time
 import urllib.error
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from simulator.fleet.ledger import FETCHED
 from tests.chaos.rig import Rig, say, since
 from tests.journey.api import Answer
 
@@ -60,9 +61,7 @@ class Run:
         left = self.messages - self.ordered if messages is None else messages
         while left > 0:
             count = min(left, self.rig.device_count)
-            everybody = count == self.rig.device_count
-            target = {"all": True} if everybody else {"devices": self.rig.device_ids[:count]}
-            job_id = self._order(target, ttl_s, patience_s)
+            job_id = self._order(self.rig.device_ids[:count], ttl_s, patience_s)
             if job_id is None:
                 return
             self.job_ids.append(job_id)
@@ -71,17 +70,17 @@ class Run:
 
     def order_for(self, device_ids: Sequence[str], *, ttl_s: int = TTL_S, title: str = CONTENT_TITLE) -> str | None:
         """One message for each of these devices, as one job; its id."""
-        job_id = self._order({"devices": list(device_ids)}, ttl_s, patience_s=0.0, title=title)
+        job_id = self._order(device_ids, ttl_s, patience_s=0.0, title=title)
         if job_id is not None:
             self.job_ids.append(job_id)
             self.ordered += len(device_ids)
         return job_id
 
     def _order(
-        self, target: Mapping[str, object], ttl_s: int, patience_s: float, title: str = CONTENT_TITLE
+        self, device_ids: Sequence[str], ttl_s: int, patience_s: float, title: str = CONTENT_TITLE
     ) -> str | None:
         push = {**CONTENT, "title": title, "ttl_seconds": ttl_s}
-        body = {"name": "Chaos", "target": target, "push_notification": push}
+        body = {"name": "Chaos", "target": {"devices": list(device_ids)}, "push_notification": push}
         headers = {"Idempotency-Key": secrets.token_hex(8)}
         gives_up_at = time.monotonic() + patience_s
         while (answer := self._ask(body, headers)).status != 202:
@@ -109,6 +108,10 @@ class Run:
 
     def delivered(self) -> int:
         return self.count("status = 'delivered'")
+
+    def fetched(self) -> list[str]:
+        """Messages that devices had from their inboxes."""
+        return [note["message_id"] for note in self.rig.fleet.told() if note["what"] == FETCHED]
 
     def held(self, provider: str) -> int:
         """Messages of the provider that a worker holds, dead or alive, and that have not ended."""

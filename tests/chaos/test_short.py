@@ -24,7 +24,7 @@ def rig(postgres: servers.Postgres, redis_server: servers.Redis, mqtt_broker: se
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("name", ["redis-flush", "postgres-restart"])
+@pytest.mark.parametrize("name", ["redis-flush", "postgres-restart", "worker-kill"])
 def test_nothing_is_lost(rig: Rig, name: str) -> None:
     verdict = judge(all_cases()[name], rig, MESSAGES)
 

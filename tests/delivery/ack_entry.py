@@ -40,7 +40,11 @@ class EntryClient:
     def __init__(self, groups: Groups = GROUPS) -> None:
         self.left_to_the_view: bytes | None = None
         """The body that the view was given, where the last call went on to it."""
-        self._application = AckEntry(self._view, groups)
+        self.refused = 0
+        self._application = AckEntry(self._view, groups, on_refusal=self._count_refusal)
+
+    def _count_refusal(self) -> None:
+        self.refused += 1
 
     async def _view(self, scope: Any, receive: Any, send: Any) -> None:
         self.left_to_the_view = (await receive())["body"]

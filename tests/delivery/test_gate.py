@@ -161,6 +161,13 @@ def test_our_own_mistake_pauses_the_credential_and_tells_somebody_once() -> None
     )
 
 
+def test_an_address_that_is_throttled_says_nothing_of_its_provider() -> None:
+    learn([Outcome(kind=OutcomeKind.RETRY, code="TooManyRequests", of_address=True)] * 20)
+
+    assert leave() == gate.Pass(100)
+    assert ProviderState.objects.count() == 0
+
+
 def test_a_throttle_slows_the_credential_and_wears_off() -> None:
     learn([accepted()] * 1000)
     learn([throttled()])

@@ -198,6 +198,44 @@ def test_beyond_the_limit_a_call_is_told_at_once(monkeypatch: pytest.MonkeyPatch
     assert found.count(Fate.TOO_MANY) == 2
 
 
+def test_a_call_whose_turn_comes_late_is_refused_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ack_groups, "LATE_S", 0.0)
+    gate = Gate()
+
+    found = asyncio.run(Groups(gate.commit).commit(a_call()))
+
+    assert found is Fate.TOO_MANY
+    assert gate.sizes == []
+
+
+def test_it_is_known_whether_acks_wait_for_the_next_group() -> None:
+    gate = Gate()
+    groups = Groups(gate.commit)
+
+    async def waiting() -> list[bool]:
+        first = asyncio.create_task(groups.commit(a_call()))
+        while not gate.sizes:  # noqa: ASYNC110  (a thread changes it)
+            await asyncio.sleep(0.001)
+        alone = groups.any_wait()
+        second = asyncio.create_task(groups.commit(a_call()))
+        await asyncio.sleep(0)
+        both = groups.any_wait()
+        gate.open.set()
+        await asyncio.gather(first, second)
+        return [alone, both, groups.any_wait()]
+
+    assert asyncio.run(waiting()) == [False, True, False]
+
+
+@pytest.mark.parametrize(("fate", "refused"), [(Fate.TOO_MANY, 1), (Fate.AWAY, 0), (Fate.COMMITTED, 0)])
+def test_admission_hears_of_an_ack_that_was_one_too_many(fate: Fate, refused: int) -> None:
+    client = EntryClient(Groups(lambda calls: [fate] * len(calls)))
+
+    client.post(ACK, {"message_id": "x", "device_id": "till-1"})
+
+    assert client.refused == refused
+
+
 def test_a_call_that_takes_too_long_is_told_that_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ack_groups, "LONGEST_WAIT_S", 0.01)
     gate = Gate()

@@ -22,7 +22,8 @@ class Shop:
     """A synchronous application behind `Admission`; each request stays in its thread until it may go on."""
 
     def __init__(self) -> None:
-        self.door = Admission(self._serve, threads=THREADS)
+        self.acks_wait = False
+        self.door = Admission(self._serve, threads=THREADS, acks_wait=lambda: self.acks_wait)
         self.open = threading.Event()
         self.served: list[str] = []
         self.inside = 0
@@ -159,6 +160,40 @@ def test_less_urgent_requests_leave_threads_for_acks(shop: Shop, crowd: tuple[st
         shop.open.set()
 
         assert {(await task).status for task in [ack, *tasks]} == {200}
+
+    run(story())
+
+
+@pytest.mark.usefixtures("patient")
+def test_while_acks_wait_elsewhere_what_is_less_urgent_has_one_thread(shop: Shop) -> None:
+    shop.acks_wait = True
+
+    async def story() -> None:
+        tasks = await shop.full_of(2, 1, REGISTRATION) + await shop.full_of(2, 1, READ)
+        await asyncio.sleep(0.05)
+        assert shop.inside == 1
+
+        ack = asyncio.create_task(shop.ask(ACK))
+        await shop.until_inside(2)
+        shop.open.set()
+
+        assert {(await task).status for task in [ack, *tasks]} == {200}
+
+    run(story())
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_ack_refused_elsewhere_counts_as_one_refused_here(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "CALM_S", 0.5)
+    shop.open.set()
+
+    async def story() -> None:
+        shop.door.ack_was_refused()
+        read = asyncio.create_task(shop.ask(READ))
+
+        assert (await shop.ask(ACK)).status == 200
+        assert not read.done()
+        assert (await read).status == 200
 
     run(story())
 

@@ -4,6 +4,7 @@ For journeys and injected faults alike, so nothing here knows pytest or Django.
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -49,6 +50,7 @@ class Storm:
         self._sources: list[Source] = []
         self._stopping = threading.Event()
         self._began: float | None = None
+        self._lasts_s = math.inf
         self.said: list[Said] = []
 
     def add(self, clients: int, source: Source) -> None:
@@ -56,10 +58,11 @@ class Storm:
         self._sources += [source] * clients
 
     @contextmanager
-    def blowing(self) -> Iterator[None]:
+    def blowing(self, lasts_s: float = math.inf) -> Iterator[None]:
+        """Until the block ends; no longer than that, if the block does."""
         thread = threading.Thread(target=lambda: asyncio.run(self._blow()))
+        self._began, self._lasts_s = time.monotonic(), lasts_s
         thread.start()
-        self._began = time.monotonic()
         try:
             yield
         finally:
@@ -92,7 +95,7 @@ class Storm:
 
     async def _client(self, session: aiohttp.ClientSession, source: Source) -> None:
         ask = source()
-        while ask is not None and not self._stopping.is_set():
+        while ask is not None and not self._stopping.is_set() and self.blown_s < self._lasts_s:
             said = await self._once(session, ask)
             self.said.append(said)
             if 200 <= said.status < 300:

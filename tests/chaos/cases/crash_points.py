@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from tests.chaos.case import Case
-from tests.chaos.cases.mqtt_kill import WINDOW
 from tests.chaos.cases.worker_kill import EXTRA_SENDS_PER_PROCESS, held_by_the_living
-from tests.chaos.rig import PROCESSES_PER_WORKER, PROVIDERS, say
+from tests.chaos.rig import PROVIDERS, say
 from tests.chaos.run import Run
 
 ROUNDS = (
@@ -27,22 +26,27 @@ ROUNDS = (
     {"web": "after_inbox_commit"},
 )
 """Who dies where. Each goes on as soon as it has died once, so that nobody is taken for poison."""
+FETCHED = "mqtt"
+"""Nobody sends its messages while inboxes are to hand them out."""
 HARMLESS = ("after_claim",)
 """Nothing was sent."""
 DEATHS = {"web": "] died", "mqtt_acks": ""}
 CELERY_DEATH = "signal 9 (SIGKILL)"
 DIED_WITHIN_S = 60.0
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+"""Web may just have died, and be on its way back."""
 
 
 def inject(run: Run) -> None:
     dead: set[UUID] = set()
     for number, places in enumerate(ROUNDS):
         count = None if number == len(ROUNDS) - 1 else run.messages // len(ROUNDS)
-        ordering = places["web"] == "before_hint"
+        ordering, fetching = places["web"] == "before_hint", "inbox" in places["web"]
         stop(run, [name for name in places if ordering or name != "web"])
+        if fetching:
+            stop(run, [FETCHED])
         if not ordering:
-            run.order(count)
+            run.order(count, patience_s=PATIENCE_S)
             stop(run, ["web"])
         for name, place in places.items():
             run.rig.production.start(name, CRASH_AT=place)
@@ -50,10 +54,12 @@ def inject(run: Run) -> None:
             run.rig.wait_until_ready(name)
         if ordering:
             run.order(count, patience_s=PATIENCE_S)
-        if "inbox" in places["web"]:
+        if fetching:
+            run.wait_until(lambda: run.count("true") == run.ordered, "messages for inboxes")
             run.rig.mqtt.restart()  # its devices look into their inboxes when they are connected again
-            run.may_repeat(PROCESSES_PER_WORKER * WINDOW)
         walk(run, dict(places), dead)
+        if fetching:
+            run.rig.start(FETCHED)
     for name in run.rig.production.processes:
         run.rig.wait_until_ready(name)
     run.began = time.monotonic()  # the starts of nearly everything take minutes; the messages' own time begins here

@@ -19,8 +19,8 @@ def inject(run: Run) -> None:
     storm = flood(run)
     before = memory_bytes(run)
     run.order(run.messages // 2, patience_s=FLOOD_S)
-    with storm.blowing():
-        run.order(patience_s=2 * FLOOD_S)
+    with storm.blowing(FLOOD_S):
+        run.order(patience_s=2 * FLOOD_S)  # the least urgent: what comes of it may come when the flood is over
         run.wait_until(lambda: storm.blown_s >= FLOOD_S, "end of the flood")
     tell(storm)
     judge(run, storm)

@@ -24,8 +24,7 @@ def inject(run: Run) -> None:
     teach_killer(run)
     run.order(run.messages // 2)
     run.order_for([poisoned_till(run, number) for number in range(POISONED)], title=POISON)
-    while left := run.messages - run.ordered:
-        run.order_for(run.rig.device_ids[:left])
+    run.order()
     run.allowed.failed = POISONED
     start_worker(run)
     run.wait_until(lambda: run.count("status = 'failed'") == POISONED, "end of the poisoned messages", ENDED_S)

@@ -64,6 +64,11 @@ def test_a_documented_reason_leads_to(status: int, reason: str, kind: OutcomeKin
     assert (outcome.kind, outcome.code) == (kind, reason)
 
 
+@pytest.mark.parametrize(("reason", "of_address"), [("TooManyRequests", True), ("ServiceUnavailable", False)])
+def test_a_token_that_gets_too_much_says_nothing_of_apple(reason: str, of_address: bool) -> None:
+    assert outcome_of(refusal(429, reason)).of_address is of_address
+
+
 def test_the_table_above_has_every_reason_of_the_module() -> None:
     assert {reason for _, reason, _ in ANSWERS} == set(OUTCOMES)
 

@@ -345,6 +345,13 @@ def test_keeps_the_wait_that_wns_asks_for(given: Answer, headers: dict[str, str]
     assert outcome_of(waiting, NOW).retry_after_s == wait_s
 
 
+@pytest.mark.parametrize(
+    ("given", "of_address"), [(answer(200, x_wns_status="channelthrottled"), True), (answer(406), False)]
+)
+def test_a_channel_that_gets_too_much_says_nothing_of_wns(given: Answer, of_address: bool) -> None:
+    assert outcome_of(given, NOW).of_address is of_address
+
+
 def test_says_in_its_own_words_that_the_device_is_away() -> None:
     outcome = outcome_of(answer(200, x_wns_status="dropped", x_wns_deviceconnectionstatus="disconnected"), NOW)
 
