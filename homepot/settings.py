@@ -116,7 +116,7 @@ def _database() -> dict[str, Any]:
             "lock_timeout": LOCK_LIMIT_S * 1000,
             "idle_in_transaction_session_timeout": STATEMENT_LIMIT_S * 1000,
         }
-        limits = [f"-c {name}={limit_ms}" for name, limit_ms in limits_ms.items()]
+        limits = ["-c jit=off", *(f"-c {name}={limit_ms}" for name, limit_ms in limits_ms.items())]
         options["options"] = " ".join([*limits, options.get("options", "")]).strip()
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 0 if pooled else 600

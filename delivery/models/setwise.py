@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Aggregate
+from django.db.models.sql.compiler import SQLCompiler
 
 T = TypeVar("T")
 DEADLOCK = "40P01"
@@ -125,6 +128,41 @@ def whole_seconds(moment: str) -> str:
     if connection.vendor == "postgresql":
         return f"CAST(FLOOR(date_part('epoch', {moment})) AS bigint)"
     return f"CAST(strftime('%%s', {moment}) AS integer)"
+
+
+def bucket(value: str, edges: Sequence[int]) -> str:
+    """SQL for how many of these ascending edges a number has reached."""
+    if connection.vendor == "postgresql":  # on doubles it has a search of its own, four times as fast as on integers
+        return f"width_bucket({value}::float8, '{{{','.join(map(str, edges))}}}'::float8[])"
+    return _halves(value, edges, 0, len(edges))
+
+
+def _halves(value: str, edges: Sequence[int], first: int, last: int) -> str:
+    if first == last:
+        return str(first)
+    middle = (first + last) // 2
+    lower, upper = _halves(value, edges, first, middle), _halves(value, edges, middle + 1, last)
+    return f"CASE WHEN {value} < {edges[middle]} THEN {lower} ELSE {upper} END"
+
+
+class Held(Aggregate):
+    """Keeps the values of a group, in no order, for `each` to read again."""
+
+    function = "ARRAY_AGG"
+    output_field = models.TextField()
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **context)
+
+
+def each(held_values: str) -> str:
+    """A FROM item with one row, `value`, for each that is held."""
+    return f"unnest({held_values})" if connection.vendor == "postgresql" else f"json_each({held_values})"
+
+
+def joined(text: str) -> str:
+    """SQL for the texts of a group with commas between them."""
+    return f"string_agg({text}, ',')" if connection.vendor == "postgresql" else f"group_concat({text}, ',')"
 
 
 def as_json(text: str) -> str:
