@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bench import acks, job_to_provider, order_to_device
+from bench import acks, big_log, job_to_provider, order_to_device
 from bench.case import Case, Figures, Measured
 from bench.stage import Stage
 from tests import servers
@@ -26,6 +26,7 @@ CASES = {
         order_to_device.case(),
         acks.single(),
         acks.batch(),
+        *big_log.cases(),
     )
 }
 
@@ -34,13 +35,14 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     arguments.add_argument("cases", nargs="*", metavar="CASE", help="`list` names them; default all")
     arguments.add_argument("--runs", type=int, default=RUNS, metavar="N", help=f"default {RUNS}")
+    arguments.add_argument("--log-rows", type=int, default=10_000_000, metavar="N", help="of the large log")
     wanted = arguments.parse_args()
     if wanted.cases == ["list"]:
         print("\n".join(f"{case.name:<24} {case.sentence}" for case in CASES.values()))
         return 0
     if unknown := set(wanted.cases) - CASES.keys():
         arguments.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs)
+    measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs, wanted.log_rows)
     for each in measured:
         print(each.line())
         print(each.cost_line())
@@ -49,10 +51,10 @@ def main() -> int:
     return 0
 
 
-def run(cases: Sequence[Case], runs: int) -> list[Measured]:
+def run(cases: Sequence[Case], runs: int, log_rows: int) -> list[Measured]:
     folder = servers.scratch_folder()
     try:
-        with Stage(folder) as stage:
+        with Stage(folder, log_rows) as stage:
             return [Measured(case, [_one(case, stage, number + 1, runs) for number in range(runs)]) for case in cases]
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,9 @@ class Case:
     limit: str
     """What the limit is, in words."""
     peer: str | None = None
+    less_is_better: bool = False
+    """The value is a time. Shares and ratios are those of speeds all the same: 0.5 of a limit is twice its time, and 10
+    times a peer a tenth of its time."""
     measure: Callable[[Stage], Figures]
 
 
@@ -48,7 +51,7 @@ class Measured:
 
     @property
     def share_of_limit(self) -> float:
-        return statistics.median(run.value / run.limit_value for run in self.runs)
+        return statistics.median(self._speed(run.value, run.limit_value) for run in self.runs)
 
     @property
     def peer_value(self) -> float | None:
@@ -57,8 +60,11 @@ class Measured:
 
     @property
     def ratio_to_peer(self) -> float | None:
-        ratios = [run.value / run.peer_value for run in self.runs if run.peer_value]
+        ratios = [self._speed(run.value, run.peer_value) for run in self.runs if run.peer_value]
         return statistics.median(ratios) if ratios else None
+
+    def _speed(self, value: float, other: float) -> float:
+        return other / value if self.case.less_is_better else value / other
 
     def as_json(self) -> dict[str, Any]:
         return {

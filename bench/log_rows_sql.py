@@ -12,8 +12,8 @@ FLEET = """
     INSERT INTO delivery_device (device_id, site_id, name, platform, device_type, segment, lifecycle, capabilities,
         permissions, dna, health, clock_offset_ms, last_heartbeat_at, clock_samples, key_hash, previous_key_hash,
         created_at)
-    SELECT 'big-till-' || lpad(n::text, 6, '0'), 'big-' || lpad((n / 100 + 1)::text, 4, '0'), '', 'android', 'pos_terminal',
-        '', 'active', '{}', '{}', '{}', 'healthy', 0,
+    SELECT 'big-till-' || lpad(n::text, 6, '0'), 'big-' || lpad((n / 100 + 1)::text, 4, '0'), '', 'android',
+        'pos_terminal', '', 'active', '{}', '{}', '{}', 'healthy', 0,
         now() - CASE WHEN n %% 50 = 0 THEN interval '3 hours' ELSE interval '20 seconds' END, '[]', '', '',
         now() - interval '60 days'
     FROM generate_series(0, %(devices)s - 1) AS n;
@@ -58,8 +58,8 @@ MESSAGES = """
     went AS (
         SELECT n, opened, least(handoff_ms, 30000)::int AS handoff_ms,
                (handoff_ms + transit_ms * CASE WHEN tail < 0.03 THEN 30 ELSE 1 END)::bigint AS latency_ms,
-               queue_ms * interval '1 ms' AS queue, return_ms * interval '1 ms' AS back, j.created_at, j.job_id, j.priority,
-               j.created_at > %(open_since)s AS fresh, p.*,
+               queue_ms * interval '1 ms' AS queue, return_ms * interval '1 ms' AS back,
+               j.created_at, j.job_id, j.priority, j.created_at > %(open_since)s AS fresh, p.*,
                CASE WHEN fate < 0.955 THEN 'in_time' WHEN fate < 0.960 THEN 'late' WHEN fate < 0.973 THEN 'unacked'
                     WHEN fate < 0.975 THEN 'unsent' WHEN fate < 0.985 THEN 'failed' WHEN fate < 0.987 THEN 'cancelled'
                     WHEN fate < 0.988 THEN 'skipped' WHEN fate < 0.990 THEN 'skewed' ELSE 'in_time' END AS fate
@@ -68,13 +68,14 @@ MESSAGES = """
         JOIN picked AS p ON p.number = n %% 2000 * (%(devices)s / 2000) + n / 2000 %% (%(devices)s / 2000)),
     known AS (
         SELECT *, CASE WHEN fate IN ('in_time', 'late', 'skewed') AND NOT (fresh AND fate = 'late') THEN 'delivered'
-                       WHEN fresh AND fate IN ('late', 'unacked') THEN 'sent' WHEN fresh AND fate = 'unsent' THEN 'pending'
+                       WHEN fresh AND fate IN ('late', 'unacked') THEN 'sent'
+                       WHEN fresh AND fate = 'unsent' THEN 'pending'
                        WHEN fate IN ('unacked', 'unsent') THEN 'expired' ELSE fate END AS status,
                CASE WHEN fate IN ('in_time', 'late', 'skewed', 'unacked') THEN created_at + queue END AS sent
         FROM went)
-    INSERT INTO push_notification_logs (message_id, device_id, job_id, site_id, provider, credential, channel_id, status,
-        priority, created_at, next_attempt_at, sent_at, handoff_ms, expires_at, expired_at, received_at, clock_offset_ms,
-        clock_skewed, acked_at, opened_at, clicked_at, latency_ms, provider_message_id, fallback_from, error_code,
+    INSERT INTO push_notification_logs (message_id, device_id, job_id, site_id, provider, credential, channel_id,
+        status, priority, created_at, next_attempt_at, sent_at, handoff_ms, expires_at, expired_at, received_at,
+        clock_offset_ms, clock_skewed, acked_at, opened_at, clicked_at, latency_ms, provider_message_id, fallback_from, error_code,
         verdict, evidence)
     SELECT (lpad(to_hex((extract(epoch FROM created_at) * 1000)::bigint + n %% 2000 / 20), 12, '0')
                || '7' || substr(md5(n::text), 1, 19))::uuid,
@@ -95,10 +96,11 @@ MESSAGES = """
         CASE WHEN status = 'failed' THEN (ARRAY['address_gone', 'provider_down', 'throttled'])[1 + n %% 3]
              WHEN status = 'cancelled' THEN 'cancelled' WHEN status = 'delivered' AND fate = 'late' THEN 'too_late'
              WHEN status = 'expired' AND sent IS NULL THEN 'never_handed_over'
-             WHEN status = 'expired' THEN (ARRAY['device_offline', 'uplink_down', 'unknown', 'device_offline'])[1 + n %% 4]
+             WHEN status = 'expired' THEN (ARRAY['device_offline', 'uplink_down', 'unknown'])[1 + n %% 3]
              ELSE '' END,
         CASE WHEN status IN ('failed', 'expired') THEN 'No heartbeat between its order and its end.' ELSE '' END
-    FROM (SELECT *, CASE WHEN status = 'delivered' THEN sent + (latency_ms + overdue_ms) * interval '1 ms' END AS received
+    FROM (SELECT *, CASE WHEN status = 'delivered' THEN sent + (latency_ms + overdue_ms) * interval '1 ms' END
+                 AS received
           FROM (SELECT *, CASE WHEN fate = 'late' THEN 1200000 ELSE 0 END AS overdue_ms FROM known) AS timed) AS written
 """
 """Numbers `first` up to `end`, in the order of their jobs. 96 of 100 are delivered, 5 of 1,000 late."""
@@ -124,7 +126,8 @@ PROGRESS = """
         'sent', c.sent, 'delivered', c.delivered - c.late, 'late', c.late, 'failed', c.failed, 'expired', c.expired,
         'cancelled', c.cancelled, 'skipped', c.skipped)
     FROM (SELECT job_id, count(*) AS targeted, count(*) FILTER (WHERE status = 'pending') AS pending,
-                 count(*) FILTER (WHERE status = 'sent') AS sent, count(*) FILTER (WHERE status = 'delivered') AS delivered,
+                 count(*) FILTER (WHERE status = 'sent') AS sent,
+                 count(*) FILTER (WHERE status = 'delivered') AS delivered,
                  count(*) FILTER (WHERE status = 'delivered' AND expired_at IS NOT NULL) AS late,
                  count(*) FILTER (WHERE status = 'failed') AS failed,
                  count(*) FILTER (WHERE status = 'expired') AS expired,
