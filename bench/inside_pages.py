@@ -173,7 +173,8 @@ SUMS = """
 """
 RAW = """
     SELECT site_id, provider, count(*), count(*) FILTER (WHERE status = 'delivered'),
-           count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'expired'), percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms)
+           count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'expired'),
+           percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms)
     FROM push_notification_logs WHERE created_at >= now() - %s GROUP BY 1, 2, date_trunc('hour', created_at)
 """
 NEWEST = "SELECT * FROM push_notification_logs ORDER BY id DESC LIMIT 51"

@@ -75,8 +75,8 @@ MESSAGES = """
         FROM went)
     INSERT INTO push_notification_logs (message_id, device_id, job_id, site_id, provider, credential, channel_id,
         status, priority, created_at, next_attempt_at, sent_at, handoff_ms, expires_at, expired_at, received_at,
-        clock_offset_ms, clock_skewed, acked_at, opened_at, clicked_at, latency_ms, provider_message_id, fallback_from, error_code,
-        verdict, evidence)
+        clock_offset_ms, clock_skewed, acked_at, opened_at, clicked_at, latency_ms, provider_message_id, fallback_from,
+        error_code, verdict, evidence)
     SELECT (lpad(to_hex((extract(epoch FROM created_at) * 1000)::bigint + n %% 2000 / 20), 12, '0')
                || '7' || substr(md5(n::text), 1, 19))::uuid,
         device_id, job_id, site_id, provider, 'default', channel_id, status, priority, created_at,

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from django.db import OperationalError, connection, models
+from django.db import OperationalError, connection, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Aggregate
 from django.db.models.sql.compiler import SQLCompiler
 
 T = TypeVar("T")
 DEADLOCK = "40P01"
+TOOK_TOO_LONG = "57014"
 
 Kind = Literal["bigint", "text", "uuid", "timestamptz", "boolean"]
 
@@ -179,6 +180,24 @@ def again_on_deadlock(write: Callable[[], T], tries: int = 3) -> T:
             if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
                 raise
     return write()
+
+
+def within_ms(limit_ms: int, ask: Callable[[], T]) -> T | None:
+    """The answer to a question; None where the database needs longer. (SQLite may take its time: it is small.)"""
+    if connection.vendor != "postgresql":
+        return ask()
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            [before] = cursor.fetchone()
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(limit_ms)])
+            answer = ask()
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+            return answer
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") != TOOK_TOO_LONG:
+            raise
+        return None
 
 
 def moment() -> str:
