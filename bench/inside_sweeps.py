@@ -3,14 +3,13 @@
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
 
 from analytics import recount, rollups
 from analytics.models import RollupState
-from bench import cpu, log_rows
+from bench import cpu
 from bench.case import Figures
 from delivery import sweeps
 from delivery.models import PushNotificationLog
@@ -38,7 +37,7 @@ def expire() -> Figures:
 
 
 def rollup_hour() -> Figures:
-    hour = log_rows.busy_hour(_newest())
+    [hour] = _fetch("SELECT hour FROM analytics_hourlyrollup GROUP BY hour ORDER BY sum(ordered) DESC LIMIT 1")
     rows = PushNotificationLog.objects.filter(created_at__gte=hour, created_at__lt=hour + rollups.HOUR).count()
     RollupState.objects.filter(hour=hour).update(dirty=True)
     value_ms, cost_us = timed(lambda: rollups.count_hour(hour), rows)
@@ -74,12 +73,6 @@ def _one_by_one(first: int, last: int) -> None:
     for push in PushNotificationLog.objects.filter(pk__gte=first, pk__lte=last, status="sent").order_by("pk")[:SAMPLE]:
         push.status, push.expired_at = "expired", push.expires_at
         push.save()
-
-
-def _newest() -> datetime:
-    """About when the log was written: its last job is a minute older."""
-    [newest] = _fetch("SELECT max(created_at) FROM push_notification_logs")
-    return newest.astimezone(UTC) if isinstance(newest, datetime) else datetime.now(UTC)
 
 
 def _execute(sql: str, *params: object) -> None:
