@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import django
 import psycopg
@@ -79,7 +80,7 @@ def _migrate(url: str) -> None:
     call_command("migrate", verbosity=0)
 
 
-def _write(connection: psycopg.Connection, jobs: int, say: Say) -> None:
+def _write(connection: psycopg.Connection[Any], jobs: int, say: Say) -> None:
     now = datetime.now(UTC)
     connection.execute((sql.FLEET % {"devices": DEVICES, "days": DAYS}).encode())
     connection.execute(sql.JOBS.encode(), [list(range(jobs)), moments(jobs, now)])
@@ -103,7 +104,7 @@ def _chunks(jobs: int) -> Iterator[tuple[int, int]]:
     return ((first, min(first + JOBS_AT_ONCE, jobs)) for first in range(0, jobs, JOBS_AT_ONCE))
 
 
-def _write_jobs(connection: psycopg.Connection, first: int, end: int, open_since: datetime) -> None:
+def _write_jobs(connection: psycopg.Connection[Any], first: int, end: int, open_since: datetime) -> None:
     [(last,)] = connection.execute("SELECT COALESCE(max(id), 0) FROM push_notification_logs").fetchall()
     named = {"first": first, "end": end, "open_since": open_since, "devices": DEVICES}
     connection.execute(sql.MESSAGES.encode(), named)
