@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from dataclasses import asdict
 
 import django
@@ -48,6 +49,7 @@ def set_up(url: str) -> None:
         CREDENTIALS_FILE="",
         CELERY_BROKER_URL="",
     )
+    warnings.filterwarnings("ignore", "No directory at", UserWarning)  # static files are not measured
     django.setup()
 
 
