@@ -43,7 +43,7 @@ def of_sites(site_ids: Collection[str], now: datetime) -> dict[str, Place]:
     """Of the last week. It reads every rollup of these sites: ask for those of one page."""
     rollups = health.between(now - LOOKED_BACK, now + timedelta(hours=1)).filter(site_id__in=site_ids)
     found: defaultdict[str, dict[str, Numbers]] = defaultdict(dict)
-    for (site_id, provider), numbers in health.by(rollups, "site_id", "provider").items():
+    for (site_id, provider), numbers in health.timed(rollups, "site_id", "provider").items():
         found[site_id][provider] = numbers
     pins = {pin.site_id: pin for pin in SitePin.objects.filter(site_id__in=site_ids)}
     return {

@@ -115,6 +115,15 @@ def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], N
     return {key: sums.numbers() for key, sums in groups.items()}
 
 
+def timed(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
+    """The counts and the latency alone for each value of some fields: an eighth of what `by` has to read."""
+    groups: dict[tuple[Any, ...], list[Numbers]] = {}
+    for row in rollups.order_by().values_list(*fields, "latency", *COUNTS).iterator():
+        key, took, counts = row[: len(fields)], row[len(fields)], row[len(fields) + 1 :]
+        groups.setdefault(key, []).append(Numbers(counts=dict(zip(COUNTS, counts, strict=True)), latencies=[took]))
+    return {key: merged(parts) for key, parts in groups.items()}
+
+
 def summed(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
     """The counts alone for each value of some fields, summed by the database: no times, no outcomes."""
     totals: Any = {f"sum_{name}": Sum(name) for name in COUNTS}

@@ -1,13 +1,53 @@
 """The hourly numbers, which hours have still to be counted, and the zombies."""
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 
-from delivery.models import Channel, Device, Site
+from delivery.models import Channel, Device, Site, setwise
 from delivery.models.channel import PROVIDER_CHOICES
 from delivery.models.push_log import INBOX
+
+
+class HourlyRollupQuerySet(models.QuerySet["HourlyRollup"]):
+    def write(self, hour: datetime, rows: Mapping[tuple[str | None, str], Mapping[str, Any]]) -> int:
+        """New rows of an hour by site and provider, in one statement. What is JSON may come as its text."""
+        counts: dict[str, setwise.Kind] = dict.fromkeys(COUNTS, "bigint")
+        texts: dict[str, setwise.Kind] = dict.fromkeys(JSON_FIELDS, "text")
+        table, params = setwise.rows(
+            {"site_id": "text", "provider": "text", **counts, **texts},
+            [
+                (
+                    *key,
+                    *[fields.get(name, 0) for name in COUNTS],
+                    *[_text(fields.get(name, {})) for name in JSON_FIELDS],
+                )
+                for key, fields in sorted(rows.items(), key=lambda item: (item[0][0] or "", item[0][1]))
+            ],
+        )
+        return setwise.execute(
+            f"""
+            INSERT INTO analytics_hourlyrollup (hour, site_id, provider, {", ".join((*COUNTS, *JSON_FIELDS))})
+            SELECT {setwise.moment()}, site_id, provider, {", ".join(COUNTS)},
+                   {", ".join(setwise.as_json(f"r.{name}") for name in JSON_FIELDS)}
+            FROM {table}
+            """,
+            [hour, *params],
+        )
+
+
+COUNTS = (
+    "ordered", "delivered", "late", "failed", "expired", "cancelled", "skipped", "handed_over", "fallback", "skewed",
+    "opened", "clicked", "latency_sum_ms", "latency_count", "attempted", "accepted", "retries",
+)  # fmt: skip
+JSON_FIELDS = ("latency", "times", "verdicts", "refused", "handoff")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 class HourlyRollup(models.Model):
@@ -54,6 +94,8 @@ class HourlyRollup(models.Model):
     refused = models.JSONField(default=dict, help_text="Attempts that were not accepted, by outcome.")
     retries = models.PositiveIntegerField(default=0, help_text="Attempts after the first of their message.")
     handoff = models.JSONField(default=dict, help_text="Histogram: how long accepted attempts took.")
+
+    objects = HourlyRollupQuerySet.as_manager()
 
     class Meta:
         ordering = ["-hour", "site", "provider"]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from bench import (
     acks,
+    big_log,
     fanout_million,
     growth,
     high_to_device,
@@ -40,6 +41,7 @@ CASES = {
         worker_memory.case(),
         growth.log(),
         growth.processes(),
+        *big_log.cases(),
     )
 }
 
@@ -48,13 +50,14 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     arguments.add_argument("cases", nargs="*", metavar="CASE", help="`list` names them; default all")
     arguments.add_argument("--runs", type=int, default=RUNS, metavar="N", help=f"default {RUNS}")
+    arguments.add_argument("--log-rows", type=int, default=10_000_000, metavar="N", help="of the large log")
     wanted = arguments.parse_args()
     if wanted.cases == ["list"]:
         print("\n".join(f"{case.name:<24} {case.sentence}" for case in CASES.values()))
         return 0
     if unknown := set(wanted.cases) - CASES.keys():
         arguments.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs)
+    measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs, wanted.log_rows)
     for each in measured:
         print(each.line(), *each.other_lines(), each.cost_line(), sep="\n")
     (ROOT / "var").mkdir(exist_ok=True)
@@ -62,10 +65,10 @@ def main() -> int:
     return 0
 
 
-def run(cases: Sequence[Case], runs: int) -> list[Measured]:
+def run(cases: Sequence[Case], runs: int, log_rows: int) -> list[Measured]:
     folder = servers.scratch_folder()
     try:
-        with Stage(folder) as stage:
+        with Stage(folder, log_rows) as stage:
             return [Measured(case, [_one(case, stage, number + 1, runs) for number in range(runs)]) for case in cases]
     finally:
         shutil.rmtree(folder, ignore_errors=True)

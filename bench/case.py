@@ -32,6 +32,9 @@ class Case:
     limit: str
     """What the limit is, in words."""
     peer: str | None = None
+    less_is_better: bool = False
+    """The value is a time. Shares and ratios are those of speeds all the same: 0.5 of a limit is twice its time, and 10
+    times a peer a tenth of its time."""
     measure: Callable[[Stage], Figures]
 
 
@@ -52,7 +55,7 @@ class Measured:
 
     @property
     def share_of_limit(self) -> float:
-        return statistics.median(run.value / run.limit_value for run in self.runs)
+        return statistics.median(self._speed(run.value, run.limit_value) for run in self.runs)
 
     @property
     def peer_value(self) -> float | None:
@@ -61,7 +64,7 @@ class Measured:
 
     @property
     def ratio_to_peer(self) -> float | None:
-        ratios = [run.value / run.peer_value for run in self.runs if run.peer_value]
+        ratios = [self._speed(run.value, run.peer_value) for run in self.runs if run.peer_value]
         return statistics.median(ratios) if ratios else None
 
     @property
@@ -76,12 +79,15 @@ class Measured:
         return {
             "name": name,
             "value": round(statistics.median(found for _, found in pairs), 1),
-            "ratio": round(statistics.median(value / found for value, found in pairs), 2),
+            "ratio": round(statistics.median(self._speed(value, found) for value, found in pairs), 2),
         }
 
     @property
     def also(self) -> dict[str, float]:
         return {name: round(statistics.median(run.also[name] for run in self.runs), 1) for name in self.runs[0].also}
+
+    def _speed(self, value: float, other: float) -> float:
+        return other / value if self.case.less_is_better else value / other
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -3,7 +3,7 @@
 import json
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -29,13 +29,16 @@ WARM_UP = 1_000
 class Stage:
     """One set of servers for all cases of a run; each measurement gets an empty database of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log_rows: int = 10_000_000) -> None:
         self.folder = folder
+        self.log_rows = log_rows
+        """Of the large log, for the cases that need one."""
         self.postgres = servers.Postgres(folder, durable=True, settings=POSTGRES_SETTINGS)
         self.redis = servers.Redis(folder)
         self.mqtt = Broker(folder)
         self.stub = PushStub(folder)
         self._plays = 0
+        self._kept: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._started: list[servers.Server] = []
@@ -55,6 +58,14 @@ class Stage:
     def _stop(self) -> None:
         for server in reversed(self._started):
             server.stop()
+
+    def kept_database(self, name: str, fill: Callable[[str], None]) -> str:
+        """The URL of a database that the cases of a run share; `fill` makes it, for the first that asks."""
+        if name not in self._kept:
+            url = self.postgres.create_database(name)
+            fill(url)
+            self._kept[name] = url
+        return self._kept[name]
 
     def play(self, *workers: str, **settings: str) -> "Play":
         """The product on an empty database, with these workers."""

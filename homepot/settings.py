@@ -118,8 +118,8 @@ def _database() -> dict[str, Any]:
         }
         limits = [f"-c {name}={limit_ms}" for name, limit_ms in limits_ms.items()]
         # what is prepared (setwise.py) is planned once, for few rows that are found by their keys
-        plans = "-c plan_cache_mode=force_generic_plan"
-        options["options"] = " ".join([*limits, plans, options.get("options", "")]).strip()
+        plans = ["-c jit=off", "-c plan_cache_mode=force_generic_plan"]
+        options["options"] = " ".join([*limits, *plans, options.get("options", "")]).strip()
         config["CONN_HEALTH_CHECKS"] = True
         config["CONN_MAX_AGE"] = 0 if pooled else 600
         if pooled:

@@ -89,7 +89,7 @@ class HeatmapView(asking.NumbersView):
 
 def _cells(rollups: QuerySet[HourlyRollup], sites: Sequence[Site]) -> Cells:
     shown = rollups.filter(site__in=[site.site_id for site in sites])
-    return {(site_id, hour): numbers for (site_id, hour), numbers in health.by(shown, "site_id", "hour").items()}
+    return {(site_id, hour): numbers for (site_id, hour), numbers in health.timed(shown, "site_id", "hour").items()}
 
 
 def _written(hour: datetime, numbers: Numbers | None) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ class StatsView(asking.NumbersView):
     def get(self, request: Request) -> Response:
         end = hour_of(clocks.db_now()) + HOUR
         during = asking.Period(end - timedelta(days=asking.days(request, DEFAULT_DAYS)), end)
-        numbers = health.of(asking.rollups(request, during))
+        numbers = health.total(health.summed(asking.rollups(request, during), "provider").values())
         sent, delivered = numbers["open"], numbers["arrived"]
         failed = numbers["failed"] + numbers["expired"]
         rate = numbers.rate(definitions.DELIVERY_RATE) or 0.0

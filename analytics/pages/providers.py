@@ -66,7 +66,7 @@ def table(asked: Asked, found: Mapping[str, Numbers]) -> list[Line]:
 
 
 def lines(asked: Asked) -> Iterator[list[Any]]:
-    for (name,), numbers in sorted(health.by(asked.rollups, "provider").items()):
+    for (name,), numbers in sorted(health.timed(asked.rollups, "provider").items()):
         yield [name, *shapes.cells(numbers)]
 
 

@@ -164,17 +164,17 @@ class Refused(admin.ListFilter):
 
 
 class NewestOrders(NewestFirst):
-    """Within some hours in the order of `created_at`, whose index leads to those hours; else by key."""
+    """Of some hours or of a site in the order of `created_at`, whose indexes lead to those; else by key."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        self.within_hours = "from" in request.GET or "to" in request.GET
+        self.by_time = not {"from", "to", "site", "site__isnull"}.isdisjoint(request.GET)
         super().__init__(request, *args, **kwargs)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
-        return ["-created_at", "-pk"] if self.within_hours else ["-pk"]
+        return ["-created_at", "-pk"] if self.by_time else ["-pk"]
 
     def behind(self, last: int) -> QuerySet[Any]:
-        if not self.within_hours:
+        if not self.by_time:
             return super().behind(last)
         at = self.root_queryset.filter(pk=last).values_list("created_at", flat=True).first()
         behind = Q(pk=None) if at is None else Q(created_at__lt=at) | Q(created_at=at, pk__lt=last)

@@ -122,6 +122,7 @@ class PushNotificationLog(models.Model):
                 name="push_log_hedge_idx",
             ),
             models.Index(fields=["created_at"], name="push_log_created_idx"),
+            models.Index(fields=["site", "created_at"], name="push_log_site_idx"),
             models.Index(
                 fields=["created_at"],
                 condition=models.Q(status__in=["failed", "expired", "cancelled"]) | models.Q(expired_at__isnull=False),

@@ -10,10 +10,14 @@ from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
 
 import psycopg
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Aggregate
+from django.db.models.sql.compiler import SQLCompiler
 
 T = TypeVar("T")
 DEADLOCK = "40P01"
+TOOK_TOO_LONG = "57014"
 
 Kind = Literal["bigint", "text", "uuid", "timestamptz", "boolean"]
 
@@ -184,6 +188,41 @@ def whole_seconds(moment: str) -> str:
     return f"CAST(strftime('%%s', {moment}) AS integer)"
 
 
+def bucket(value: str, edges: Sequence[int]) -> str:
+    """SQL for how many of these ascending edges a number has reached."""
+    if connection.vendor == "postgresql":  # on doubles it has a search of its own, four times as fast as on integers
+        return f"width_bucket({value}::float8, '{{{','.join(map(str, edges))}}}'::float8[])"
+    return _halves(value, edges, 0, len(edges))
+
+
+def _halves(value: str, edges: Sequence[int], first: int, last: int) -> str:
+    if first == last:
+        return str(first)
+    middle = (first + last) // 2
+    lower, upper = _halves(value, edges, first, middle), _halves(value, edges, middle + 1, last)
+    return f"CASE WHEN {value} < {edges[middle]} THEN {lower} ELSE {upper} END"
+
+
+class Held(Aggregate):
+    """Keeps the values of a group, in no order, for `each` to read again."""
+
+    function = "ARRAY_AGG"
+    output_field = models.TextField()
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **context)
+
+
+def each(held_values: str) -> str:
+    """A FROM item with one row, `value`, for each that is held."""
+    return f"unnest({held_values})" if connection.vendor == "postgresql" else f"json_each({held_values})"
+
+
+def joined(text: str) -> str:
+    """SQL for the texts of a group with commas between them."""
+    return f"string_agg({text}, ',')" if connection.vendor == "postgresql" else f"group_concat({text}, ',')"
+
+
 def as_json(text: str) -> str:
     """SQL that makes a JSON value of a text expression."""
     return f"{text}::jsonb" if connection.vendor == "postgresql" else text
@@ -198,6 +237,24 @@ def again_on_deadlock(write: Callable[[], T], tries: int = 3) -> T:
             if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
                 raise
     return write()
+
+
+def within_ms(limit_ms: int, ask: Callable[[], T]) -> T | None:
+    """The answer to a question; None where the database needs longer. (SQLite may take its time: it is small.)"""
+    if connection.vendor != "postgresql":
+        return ask()
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            [before] = cursor.fetchone()
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(limit_ms)])
+            answer = ask()
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+            return answer
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") != TOOK_TOO_LONG:
+            raise
+        return None
 
 
 def moment() -> str:

@@ -1,12 +1,13 @@
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from django.test import Client
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from delivery.admin import paging
-from delivery.models import AuditLog, Device
+from delivery.models import AuditLog, Device, PushNotificationLog, Site, setwise
 
 PAGE = "/admin/delivery/auditlog/"
 
@@ -54,6 +55,32 @@ def test_above_the_limit_the_count_is_not_exact(
     monkeypatch.setattr(paging, "COUNT_TO", 100)
 
     assert "100+ audit logs" in admin.get(PAGE).content.decode()
+
+
+def test_a_count_that_takes_too_long_says_only_that_there_is_more(
+    admin: Client, entries: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setwise, "within_ms", lambda *_: None)
+
+    assert "Over 50 audit logs" in admin.get(PAGE).content.decode()
+
+
+def test_the_pages_of_a_site_together_hold_its_messages_once_the_newest_first(admin: Client) -> None:
+    site, now = Site.objects.create(site_id="s", name="S"), datetime.now(UTC)
+    devices = [Device.objects.create(device_id=f"object-{number:03d}", site=site) for number in range(60)]
+    PushNotificationLog.objects.bulk_create(
+        PushNotificationLog(
+            device=device, site=site, provider="fcm", priority=2, expires_at=now,
+            created_at=now - timedelta(minutes=number // 20),
+        )
+        for number, device in enumerate(devices)
+    )  # fmt: skip
+
+    rows, query = read(admin, "/admin/delivery/pushnotificationlog/?site=s")
+    more, _ = read(admin, f"/admin/delivery/pushnotificationlog/{unescape(str(query))}")
+
+    wanted = [f"object-{minute + number:03d}" for minute in (0, 20, 40) for number in reversed(range(20))]
+    assert list(dict.fromkeys([*rows, *more])) == wanted
 
 
 def test_a_list_asks_the_same_number_of_questions_however_long_it_is(
