@@ -66,10 +66,11 @@ def _messages(counted: Hour, hour: datetime) -> None:
     of a few hundred values, and not each of its values one of a hundred thousand buckets."""
     sql, params = _held(hour).query.sql_with_params()
     histograms = ", ".join(f"{_histogram(f'held.{part}')} AS {part}_buckets" for part in HISTOGRAMS)
+    texts: list[setwise.Kind] = ["text"] * len(HISTOGRAMS)
     found = setwise.fetch(
         f"WITH held AS MATERIALIZED ({sql}) SELECT {', '.join(SUMMED)}, {histograms} FROM held",
         params,
-        [*SUMMED.values(), *["text" for _ in HISTOGRAMS]],
+        [*SUMMED.values(), *texts],
     )
     for row in found:
         sums: dict[str, Any] = dict(zip(SUMMED, row, strict=False))

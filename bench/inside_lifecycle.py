@@ -26,7 +26,8 @@ TTL = timedelta(hours=1)
 
 
 def lifecycle() -> Figures:
-    devices = list(Device.objects.order_by("id").values_list("device_id", "site_id", "channels__id")[:MESSAGES])
+    found = Device.objects.order_by("id").values_list("device_id", "site_id", "channels__id")
+    devices: list[Target] = [(device, str(site), channel) for device, site, channel in found[:MESSAGES]]
     took_ms, cost_us = timed(lambda: _by_verbs(devices), len(devices))
     limit_ms, _ = timed(lambda: _copied(devices), len(devices))
     peer_ms, _ = timed(lambda: _one_by_one(devices[:SAMPLE]), SAMPLE)
@@ -42,7 +43,7 @@ def lifecycle() -> Figures:
     )
 
 
-Target = tuple[str, str | None, int]
+Target = tuple[str, str, int]
 """Device, site, channel."""
 
 
@@ -53,7 +54,7 @@ def _by_verbs(devices: Sequence[Target]) -> None:
         log.insert_rows(new, job_id=job, priority=2, created_at=now, expires_at=now + TTL)
     token = uuid4()
     while claimed := log.claim(
-        "fcm", "default", 2, limit=CLAIMED_AT_ONCE, token=token, now=clocks.db_now(), until=now + TTL
+        "fcm", "default", [2], limit=CLAIMED_AT_ONCE, token=token, now=clocks.db_now(), until=now + TTL
     ):
         for rows in _chunks(claimed, WRITTEN_AT_ONCE):
             sent = [Sent(row.id, now, f"projects/bench/messages/{row.id}", "", None, 12) for row in rows]

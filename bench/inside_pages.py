@@ -166,7 +166,7 @@ def _count_present_hour() -> None:
     rollups.count_hour(hour)
 
 
-def _execute(sql: str, *params: object) -> None:
+def _execute(sql: str, *params: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params or None)
         cursor.fetchall()

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 
 from analytics import recount, rollups
+from analytics.counting import HOUR
 from analytics.models import RollupState
 from bench import cpu
 from bench.case import Figures
@@ -39,10 +40,10 @@ def expire() -> Figures:
 
 def rollup_hour() -> Figures:
     [hour] = _fetch("SELECT hour FROM analytics_hourlyrollup GROUP BY hour ORDER BY sum(ordered) DESC LIMIT 1")
-    rows = PushNotificationLog.objects.filter(created_at__gte=hour, created_at__lt=hour + rollups.HOUR).count()
+    rows = PushNotificationLog.objects.filter(created_at__gte=hour, created_at__lt=hour + HOUR).count()
     RollupState.objects.filter(hour=hour).update(dirty=True)
     value_ms, cost_us = timed(lambda: rollups.count_hour(hour), rows)
-    limit_ms, _ = timed(lambda: _execute(SCANNED, hour, hour + rollups.HOUR), rows)
+    limit_ms, _ = timed(lambda: _execute(SCANNED, hour, hour + HOUR), rows)
     peer_ms, _ = timed(lambda: recount.of_hour(hour, {}), rows)
     return Figures(value_ms, limit_ms, cost_us, peer_ms)
 
@@ -80,7 +81,7 @@ def _one_by_one(first: int, last: int) -> None:
         push.save()
 
 
-def _execute(sql: str, *params: object) -> None:
+def _execute(sql: str, *params: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params or None)
 
