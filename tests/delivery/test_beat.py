@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery.beat import ScheduleEntry
+from celery.schedules import schedule
 
+from celery_app import app
 from delivery.beat import Beat
 
 
 @pytest.fixture
 def beat(tmp_path: Path) -> Iterator[Beat]:
-    app = Celery(broker="memory://", set_as_current=False)
-    app.conf.beat_schedule = {"often": {"task": "delivery.rehint", "schedule": 7_200.0}}
     beat = Beat(app=app, schedule_filename=str(tmp_path / "schedule"))
     yield beat
     beat.close()
@@ -30,7 +30,7 @@ def test_told_to_end_while_it_gives_a_task_it_ends_with_the_next_tick(
             raise ValueError("I/O operation on closed file")
 
     monkeypatch.setattr(beat, "send_task", interrupted)
-    beat.apply_entry(beat.schedule["often"])
+    beat.apply_entry(ScheduleEntry(name="often", task="somewhere.else", schedule=schedule(7_200.0), app=app))
 
     with pytest.raises(SystemExit):
         beat.tick()
