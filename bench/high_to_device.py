@@ -21,6 +21,7 @@ def case() -> Case:
         name="high_to_device",
         sentence=f"p95 of {ORDERS} high messages until their device acked, while {JOBS * DEVICES} low ones drain",
         unit="ms",
+        less_is_better=True,
         limit="idle",
         measure=_measure,
     )

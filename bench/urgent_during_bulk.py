@@ -23,6 +23,7 @@ def case() -> Case:
         name="urgent_during_bulk",
         sentence=f"p95 of {ORDERS} critical messages, accepted to sent, while {JOBS * DEVICES} low ones drain",
         unit="ms",
+        less_is_better=True,
         peer="first in, first out",
         limit="idle",
         measure=_measure,

@@ -23,6 +23,7 @@ def case() -> Case:
         name="worker_memory",
         sentence=f"a worker's memory over {MESSAGES} messages, furthest from what it was after {FLAT_FROM}",
         unit="MB",
+        less_is_better=True,
         limit=f"after {FLAT_FROM} messages",
         measure=_measure,
     )
