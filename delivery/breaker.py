@@ -7,6 +7,8 @@ WINDOW_S = 10.0
 ENOUGH = 8
 """Fewer outcomes than this in the window say nothing."""
 BROKEN_SHARE = 0.5
+IN_A_ROW = 50
+"""So many failures with nothing else between them say that it is down now, however much went well just before."""
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 10.0
 LONGEST_ASKED_S = 60.0
@@ -22,19 +24,23 @@ class FailureWindow:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int, int]] = deque()
+        self._in_a_row = 0
 
     def note(self, *, failed: int, total: int, at_s: float) -> None:
         self._seen.append((at_s, failed, total))
+        self._in_a_row = self._in_a_row + failed if failed == total else 0
         while self._seen and self._seen[0][0] < at_s - WINDOW_S:
             self._seen.popleft()
 
     def broken(self) -> bool:
-        """At least half of what was tried lately failed."""
+        """At least half of what was tried lately failed, or all of the latest."""
         total = sum(entry[2] for entry in self._seen)
-        return total >= ENOUGH and sum(entry[1] for entry in self._seen) >= BROKEN_SHARE * total
+        most = total >= ENOUGH and sum(entry[1] for entry in self._seen) >= BROKEN_SHARE * total
+        return most or self._in_a_row >= IN_A_ROW
 
     def forget(self) -> None:
         self._seen.clear()
+        self._in_a_row = 0
 
 
 def wait_s(opened_times: int, asked_s: Sequence[float]) -> float:

@@ -25,6 +25,27 @@ def test_half_of_enough_outcomes_failed(failed: int, total: int, broken: bool) -
     assert window.broken() is broken
 
 
+def test_fifty_failures_in_a_row_outweigh_thousands_that_went_well_just_before() -> None:
+    window = FailureWindow()
+    window.note(failed=0, total=5_000, at_s=0.0)
+    window.note(failed=40, total=40, at_s=0.1)
+    before = window.broken()
+
+    window.note(failed=10, total=10, at_s=0.2)
+
+    assert (before, window.broken()) == (False, True)
+
+
+def test_failures_with_a_success_between_are_not_in_a_row() -> None:
+    window = FailureWindow()
+    window.note(failed=0, total=5_000, at_s=0.0)
+    window.note(failed=49, total=49, at_s=0.1)
+    window.note(failed=1, total=2, at_s=0.2)
+    window.note(failed=49, total=49, at_s=0.3)
+
+    assert not window.broken()
+
+
 def test_old_failures_do_not_count() -> None:
     window = FailureWindow()
     window.note(failed=100, total=100, at_s=0.0)
