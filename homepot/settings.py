@@ -136,7 +136,8 @@ CACHES: dict[str, Any] = {
         "BACKEND": "delivery.counters.SharedCounters",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "homepot",
-        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+        # shorter than acks may wait (ack_groups.LATE_S): while it does not answer, they are counted without it
+        "OPTIONS": {"socket_timeout": 0.25, "socket_connect_timeout": 0.25},
     }
     if CACHE_URL
     else {"BACKEND": "delivery.counters.OwnCounters"},

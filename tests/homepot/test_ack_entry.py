@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 from delivery import ack_tokens, acks
 from delivery.api import ack_groups, throttles
 from delivery.api.ack_groups import AckCall, Fate, Groups
+from delivery.counters import SharedCounters, counters
 from delivery.models import Device, PushNotificationLog
 from tests.delivery.ack_entry import EntryClient, commit_and_part
 from tests.delivery.rows import messages
@@ -206,6 +207,14 @@ def test_a_call_whose_turn_comes_late_is_refused_and_not_written(monkeypatch: py
 
     assert found is Fate.TOO_MANY
     assert gate.sizes == []
+
+
+def test_a_store_of_limits_that_is_asleep_makes_no_ack_late() -> None:
+    shared = counters("default")
+    assert isinstance(shared, SharedCounters)
+    client = shared._cache.get_client(write=True)
+
+    assert client.connection_pool.connection_kwargs["socket_timeout"] < ack_groups.LATE_S
 
 
 def test_it_is_known_whether_acks_wait_for_the_next_group() -> None:
