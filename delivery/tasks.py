@@ -33,7 +33,7 @@ def send_alone(provider: str) -> int:
     return sending.send_alone(provider)
 
 
-@shared_task(name="delivery.fan_out", queue="fanout", soft_time_limit=settings.TASK_LIMIT_S)
+@shared_task(name="delivery.fan_out", soft_time_limit=settings.TASK_LIMIT_S)
 def fan_out() -> int:
     """Write some chunks of the most urgent jobs that are not fanned out."""
     return fanout.fan_out()
