@@ -40,6 +40,8 @@ MAX_HELD = 1000
 TICK_S = 0.5
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
+DATABASE_BACKOFF_S = 5.0
+"""The longest pause between two looks at an absent database: we alone ask, and devices wait to hear of their acks."""
 
 COUNT = Counter("homepot_mqtt_acks", "Acks over MQTT: recorded, rejected (malformed, unproven), failed (ours)", ["end"])
 
@@ -172,7 +174,7 @@ class AckConsumer:
                 if outage.is_outage(error):
                     log.warning("acks wait for the database: %s", type(error).__name__)
                     self._wait(client, random.uniform(backoff_s / 2, backoff_s))
-                    backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+                    backoff_s = min(backoff_s * 2, DATABASE_BACKOFF_S)
                     continue
                 if len(proven) > 1:
                     return [done for ack in proven for done in self._commit(client, [ack])]

@@ -118,8 +118,8 @@ def test_an_immediate_restart_loses_no_ack_that_was_answered_200(world: World) -
             wait_until(lambda refused=refused: storm.statuses("ack")[503] > refused, "answer 503")  # type: ignore[misc]
             world.postgres.start()
         wait_until(lambda: not left, "end of the acks over HTTP", LATER_S)
-        confirmed = {key for payload in done.payloads(1) for key in payload["message_ids"]}
         wait_until(lambda: {key for key, _ in over_mqtt} <= world.delivered(), "acks over MQTT", LATER_S)
+        confirmed = {key for payload in done.payloads(1) for key in payload["message_ids"]}
 
     assert_clean(storm)
     assert storm.acknowledged() | confirmed <= world.delivered()
