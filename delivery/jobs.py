@@ -238,7 +238,7 @@ def progress(job: Job) -> dict[str, int]:
 
 
 def rest_s(counts: Mapping[str, int]) -> float:
-    """How long such a count serves before it is worth another: a twentieth of it, or so, is what the count took."""
+    """How long such a count serves before it is worth another; longer than it took, however many messages there are."""
     return counts["targeted"] * REST_PER_MESSAGE_S
 
 

@@ -54,17 +54,17 @@ def _write(claimed: Sequence[Attempt], token: UUID, now: datetime) -> Sequence[A
 
     As a rule all were simply accepted: one statement, which tells what was still held.
     """
-    if all(map(_simply_accepted, claimed)):
-        crash_points.passing("before_outcome_commit")
-        held = _mark_sent([next_steps.sent(attempt) for attempt in claimed], claimed, token, now)
-        attempts = [attempt for attempt in claimed if attempt.row.id in held]
-        _learn(attempts, now)
-        return attempts
     with transaction.atomic():
-        held = PushNotificationLog.objects.held([attempt.row.id for attempt in claimed], token)
-        attempts = [attempt for attempt in claimed if attempt.row.id in held]
-        if attempts:
-            _commit(attempts, token, now)
+        if all(map(_simply_accepted, claimed)):
+            held = _mark_sent([next_steps.sent(attempt) for attempt in claimed], claimed, token, now)
+            attempts = [attempt for attempt in claimed if attempt.row.id in held]
+            _learn(attempts, now)
+        else:
+            held = PushNotificationLog.objects.held([attempt.row.id for attempt in claimed], token)
+            attempts = [attempt for attempt in claimed if attempt.row.id in held]
+            if attempts:
+                _commit(attempts, token, now)
+        crash_points.passing("before_outcome_commit")
     return attempts
 
 
@@ -100,7 +100,6 @@ def _commit(attempts: Sequence[Attempt], token: UUID, now: datetime) -> None:
     _learn(attempts, now)
     for provider in steps.wake:
         hints.wake_sender(provider)
-    crash_points.passing("before_outcome_commit")
 
 
 def _tell_of_lost_claims(claimed: Sequence[Attempt], written: Sequence[Attempt]) -> None:

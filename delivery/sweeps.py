@@ -81,7 +81,8 @@ def resume_jobs() -> int:
 
 def settle_jobs() -> int:
     """Complete the jobs whose every message has ended, and freeze their counts."""
-    ends = {job.job_id: job.expires_at for job in Job.objects.to_settle()}
+    to_settle = Job.objects.to_settle().only("job_id", "created_at", "lives_from", "ttl_s")
+    ends = {job.job_id: job.expires_at for job in to_settle}
     perhaps = [each for each in ends.keys() - PushNotificationLog.objects.surely_open(ends) if not _rests(each)]
     return sum(_settle(job_id) for job_id in random.sample(perhaps, min(len(perhaps), JOBS_AT_ONCE)))
 

@@ -15,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
-from delivery import acks, clocks, event_loop, gate, inbox, next_steps, results, sending, stopping, sweeps
+from delivery import acks, clocks, event_loop, gate, guard, inbox, next_steps, results, sending, stopping, sweeps
 from delivery.in_flight import Attempt
 from delivery.models import Alert, Channel, DeliveryAttempt, Job, ProviderState, PushNotificationLog
 from delivery.outcomes import Outcome, OutcomeKind, accepted
@@ -479,6 +479,21 @@ def test_a_row_that_was_sent_alone_wakes_a_worker_for_the_next(scripted: type[Sc
 
     assert woken == [1, 2]
     assert set(PushNotificationLog.objects.values_list("status", flat=True)) == {"sent"}
+
+
+def test_what_was_sent_and_what_it_taught_are_written_both_or_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    [row] = messages()
+    [taken] = claim(token := uuid4())
+    monkeypatch.setattr(guard, "watch", broken)
+
+    with pytest.raises(RuntimeError):
+        results.write([Attempt(taken, accepted("p"), clocks.db_now(), 3)], token)
+
+    row.refresh_from_db()
+    assert (row.status, row.claim_token) == ("pending", token)
 
 
 def test_an_ack_that_overtakes_the_result_keeps_the_message_delivered(scripted: type[Scripted]) -> None:
