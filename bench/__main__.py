@@ -1,14 +1,16 @@
 """Measure how fast the product is: `python -m bench [CASE ...]`; `list` names the cases, no name runs them all.
 
 Every case runs three times on durable servers of its own; medians count. Writes `var/bench.json`. A speed is worth
-reading only beside its limit from the same run: machines differ, and so does one machine from hour to hour.
+reading only beside its limit from the same run: machines differ, and so does one machine from hour to hour. A case that
+fails is an error in the table, the others go on, and we end with 1.
 """
 
 import argparse
 import json
+import logging
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench import (
     acks,
@@ -21,11 +23,13 @@ from bench import (
     urgent_during_bulk,
     worker_memory,
 )
-from bench.case import Case, Figures, Measured
+from bench.case import Case, Failed, Figures, Measured
 from bench.progress import tell
 from bench.stage import Stage
 from tests import servers
 from tests.processes import ROOT
+
+log = logging.getLogger(__name__)
 
 RUNS = 3
 CASES = {
@@ -57,27 +61,42 @@ def main() -> int:
         return 0
     if unknown := set(wanted.cases) - CASES.keys():
         arguments.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    measured = run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs, wanted.log_rows)
-    for each in measured:
-        print(each.line(), *each.other_lines(), each.cost_line(), sep="\n")
-    (ROOT / "var").mkdir(exist_ok=True)
-    (ROOT / "var" / "bench.json").write_text(json.dumps([each.as_json() for each in measured], indent=2) + "\n")
-    return 0
+    rows = []
+    for row in run([CASES[name] for name in wanted.cases] or list(CASES.values()), wanted.runs, wanted.log_rows):
+        rows.append(row)
+        print(*row.lines(), sep="\n", flush=True)
+        write(rows)
+    return 1 if any(isinstance(row, Failed) for row in rows) else 0
 
 
-def run(cases: Sequence[Case], runs: int, log_rows: int) -> list[Measured]:
+def run(cases: Sequence[Case], runs: int, log_rows: int) -> Iterator[Measured | Failed]:
     folder = servers.scratch_folder()
     try:
         with Stage(folder, log_rows) as stage:
-            return [Measured(case, [_one(case, stage, number + 1, runs) for number in range(runs)]) for case in cases]
+            for case in cases:
+                yield _measured(case, stage, runs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measured(case: Case, stage: Stage, runs: int) -> Measured | Failed:
+    try:
+        return Measured(case, [_one(case, stage, number + 1, runs) for number in range(runs)])
+    except Exception as error:
+        log.exception("%s failed", case.name)
+        return Failed(case, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _one(case: Case, stage: Stage, number: int, of: int) -> Figures:
     figures = case.measure(stage)
     tell(f"{case.name} {number}/{of}: {figures.value:,.0f} {case.unit}")
     return figures
+
+
+def write(rows: Sequence[Measured | Failed]) -> None:
+    """After every row, so that what was measured is there even if the run is broken off."""
+    (ROOT / "var").mkdir(exist_ok=True)
+    (ROOT / "var" / "bench.json").write_text(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,9 @@ class Measured:
             **self.also,
         }
 
+    def lines(self) -> list[str]:
+        return [self.line(), *self.other_lines(), self.cost_line()]
+
     def line(self) -> str:
         beside = f" {self.share_of_limit:>6.0%} of {self.case.limit} ({self.limit_value:,.0f})"
         if self.ratio_to_peer is not None:
@@ -119,6 +122,20 @@ class Measured:
         middle = sorted(self.runs, key=lambda run: run.value)[len(self.runs) // 2].cost_us
         parts = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(middle.items(), key=lambda item: -item[1]))
         return f"{'':<24} us of processor per message: {sum(middle.values()):.0f} ({parts})"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A row without a figure: what was needed is not here, or what was counted does not agree."""
+
+    case: Case
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.case.name, "unit": self.case.unit, "error": self.why}
+
+    def lines(self) -> list[str]:
+        return [f"{self.case.name:<24} ERROR {self.why}"]
 
 
 def _beside(other: Mapping[str, Any]) -> str:

@@ -132,6 +132,8 @@ def _keep_messages(before: Device, channel: Channel, now: datetime) -> None:
         token=token, until=now + timedelta(seconds=settings.LEASE_S)
     )
     results.write([Attempt(row, None, now, 0, channel_usable=False) for row in rows], token)
+    if rows:
+        own.end_claim(token)
 
 
 def _replace_others(device: Device, provider: str, kept: Channel | None, now: datetime) -> Channel | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery import shared_task
-from celery.signals import task_success, worker_process_shutdown
+from celery.signals import task_prerun, task_success, worker_process_shutdown
 from django.conf import settings
 
 from delivery import (
@@ -19,6 +19,9 @@ from delivery import (
     sweeps,
     watchdog,
 )
+from delivery.models import setwise
+
+FINDS_BY_KEY = {"delivery.send", "delivery.send_alone", "delivery.fan_out"}
 
 
 @shared_task(name="delivery.send", soft_time_limit=settings.TASK_LIMIT_S)
@@ -145,6 +148,12 @@ def rehint_challenges() -> int:
 def forget_challenges() -> int:
     """Delete challenges that ended a day ago."""
     return challenges.forget()
+
+
+@task_prerun.connect
+def plan_for_it(sender: Any, **_: object) -> None:
+    """What handles messages knows them by their keys, however small the planner takes the log for."""
+    setwise.find_by_key(sender.name in FINDS_BY_KEY)
 
 
 @task_success.connect

@@ -21,6 +21,7 @@ from delivery.api import throttles
 from delivery.api.acks import RATE
 from delivery.api.callers import devices_with_keys
 from delivery.api.throttles import Call
+from delivery.models import setwise
 
 log = logging.getLogger(__name__)
 
@@ -76,11 +77,15 @@ def commit_group(calls: Sequence[AckCall]) -> list[Fate]:
 
 
 def _check_connection() -> None:
-    """A round trip, and with a pool the way out and in again: not for groups that follow each other at once."""
+    """A round trip, and with a pool the way out and in again: not for groups that follow each other at once.
+
+    Acks find their messages by key alone.
+    """
     now_s = time.monotonic()
     if now_s - getattr(_last, "at_s", -IDLE_S) >= IDLE_S:
         close_old_connections()
     _last.at_s = now_s
+    setwise.find_by_key(True)
 
 
 def _passed(calls: Sequence[AckCall]) -> list[bool]:

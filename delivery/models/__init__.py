@@ -7,6 +7,7 @@ from delivery.models.api_key import ApiKey
 from delivery.models.attempt import DeliveryAttempt
 from delivery.models.audit import AuditLog
 from delivery.models.channel import Channel
+from delivery.models.claim import Claim
 from delivery.models.connectivity import Connectivity
 from delivery.models.device import Device
 from delivery.models.device_command import DeviceCommand
@@ -31,6 +32,7 @@ __all__ = [
     "ApiKey",
     "AuditLog",
     "Channel",
+    "Claim",
     "Connectivity",
     "DeliveryAttempt",
     "Device",

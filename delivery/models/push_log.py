@@ -57,6 +57,7 @@ class PushNotificationLog(models.Model):
     priority = models.PositiveSmallIntegerField(choices=[(p.value, p.word) for p in Priority])
     created_at = models.DateTimeField()
     next_attempt_at = models.DateTimeField(null=True)
+    # no index may name what a claim changes: push_log_claims.py
     claimed_until = models.DateTimeField(null=True)
     claim_token = models.UUIDField(null=True)
     claim_alone = models.BooleanField(
@@ -110,11 +111,6 @@ class PushNotificationLog(models.Model):
                 fields=["provider", "credential", "priority", "next_attempt_at"],
                 condition=models.Q(status="pending"),
                 name="push_log_due_idx",
-            ),
-            models.Index(
-                fields=["claimed_until"],
-                condition=models.Q(status="pending", claimed_until__isnull=False),
-                name="push_log_claimed_idx",
             ),
             models.Index(
                 fields=["hedge_at"],

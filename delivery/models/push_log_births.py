@@ -47,31 +47,31 @@ class PushLogBirths(PushLogQuestions):
                                error_code, job_id, priority, created_at, expires_at, next_attempt_at)
             WITH targeted AS (SELECT * FROM {targeted}), carriers AS (SELECT * FROM {carriers}),
             ways AS (
-                SELECT c.device_id AS device, c.id, c.provider, c.credential, c.rank, COALESCE(r.closed, 2) AS closed,
+                SELECT t.message_id, t.device, d.device_id, d.site_id, d.lifecycle, d.key_hash,
+                       c.id, c.provider, c.credential, c.rank, COALESCE(r.closed, 2) AS closed,
                        CASE WHEN c.id = t.chosen THEN 0 ELSE 1 END AS others,
                        CASE WHEN c.provider <> 'fcm' THEN 0
                             WHEN NOT EXISTS (SELECT 1 FROM delivery_channel AS o WHERE o.device_id = c.device_id
                                              AND o.state = 'active' AND o.provider = 'mqtt') THEN 0
                             WHEN {NO_FCM} THEN 1 ELSE 0 END AS declared_away
                 FROM targeted AS t
-                JOIN delivery_channel AS c ON c.device_id = t.device AND c.state = 'active'
                 JOIN delivery_device AS d ON d.id = t.device
+                LEFT JOIN delivery_channel AS c ON c.device_id = d.id AND c.state = 'active'
                 LEFT JOIN carriers AS r ON r.provider = c.provider AND r.credential = c.credential),
             placed AS (
-                SELECT ways.*,
-                    ROW_NUMBER() OVER (PARTITION BY device ORDER BY others, declared_away, rank, id) AS place,
-                    ROW_NUMBER() OVER (PARTITION BY device ORDER BY closed, others, declared_away, rank, id) AS turn
-                FROM ways),
+                SELECT ways.*, FIRST_VALUE(provider) OVER by_rank AS first_provider,
+                       FIRST_VALUE(id) OVER by_rank AS first_channel,
+                       ROW_NUMBER() OVER (PARTITION BY device ORDER BY closed, others, declared_away, rank, id) AS turn
+                FROM ways
+                WINDOW by_rank AS (PARTITION BY device ORDER BY others, declared_away, rank, id)),
             births AS (
-                SELECT t.message_id, d.device_id, d.site_id, w.id AS channel_id, h.provider AS first_provider,
-                       h.id AS first_channel, COALESCE(w.provider, 'inbox') AS provider,
-                       COALESCE(w.credential, '') AS credential,
-                       CASE WHEN d.lifecycle IN ('suspended', 'retired') THEN 'device_' || d.lifecycle
-                            WHEN w.id IS NULL AND d.key_hash = '' THEN 'no_channel' ELSE '' END AS skipped
-                FROM targeted AS t
-                JOIN delivery_device AS d ON d.id = t.device
-                LEFT JOIN placed AS h ON h.device = t.device AND h.place = 1
-                LEFT JOIN placed AS w ON w.device = t.device AND w.turn = 1 AND w.closed < 2)
+                SELECT message_id, device_id, site_id, first_provider, first_channel,
+                       CASE WHEN closed < 2 THEN id END AS channel_id,
+                       CASE WHEN closed < 2 THEN provider ELSE 'inbox' END AS provider,
+                       CASE WHEN closed < 2 THEN credential ELSE '' END AS credential,
+                       CASE WHEN lifecycle IN ('suspended', 'retired') THEN 'device_' || lifecycle
+                            WHEN closed = 2 AND key_hash = '' THEN 'no_channel' ELSE '' END AS skipped
+                FROM placed WHERE turn = 1)
             SELECT message_id, device_id, site_id, provider, credential, channel_id,
                    CASE WHEN skipped <> '' OR first_channel IS NULL OR first_channel = channel_id THEN ''
                         ELSE first_provider END,

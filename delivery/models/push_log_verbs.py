@@ -13,19 +13,18 @@ from django.db.models.functions import Coalesce
 
 from delivery.models import setwise
 from delivery.models.job import PAUSED_UNTIL, parked, unparked
-from delivery.models.push_log_arrivals import AS_FIRST_ACCEPTED, SKEW_MS, PushLogArrivals, start_of_what_arrived
+from delivery.models.push_log_arrivals import AS_FIRST_ACCEPTED, SKEW_MS, start_of_what_arrived
+from delivery.models.push_log_claims import PushLogClaims
 from delivery.models.push_log_questions import LOG
-from delivery.models.push_log_rows import Again, Claimed, Failed, NewRow, Sent
+from delivery.models.push_log_rows import Again, Failed, NewRow, Sent
 
-POISON_AFTER = 3
-"""Holders that may die with a row that they hold alone, before the row is called poison."""
 USED_FRESH = timedelta(hours=1)
 NOTE_USE = """
     UPDATE delivery_channel SET last_used_at = %s
     WHERE id IN (SELECT channel_id FROM changed) AND (last_used_at IS NULL OR last_used_at <= %s)"""
 
 
-class PushNotificationLogQuerySet(PushLogArrivals):
+class PushNotificationLogQuerySet(PushLogClaims):
     # --- birth
     def insert_rows(
         self, new: Sequence[NewRow], *, job_id: str, priority: int, created_at: datetime, expires_at: datetime
@@ -53,68 +52,6 @@ class PushNotificationLogQuerySet(PushLogArrivals):
             ON CONFLICT (job_id, device_id) DO NOTHING
             """,
             [job_id, priority, created_at, expires_at, created_at, *params],
-        )
-
-    # --- pending -> held by one worker
-    def claim(
-        self, provider: str, credential: str, priorities: Sequence[int], *, limit: int, token: UUID, now: datetime,
-        until: datetime,
-    ) -> list[Claimed]:  # fmt: skip
-        """Take up to `limit` due rows of one credential, the most urgent first; counts an attempt on each."""
-        return self._claim("NOT claim_alone", provider, credential, priorities, limit, token, now, until)
-
-    def claim_lost(
-        self, provider: str, credential: str, priorities: Sequence[int], *, token: UUID, now: datetime, until: datetime
-    ) -> list[Claimed]:
-        """Take one row whose last holder died."""
-        return self._claim("claim_alone", provider, credential, priorities, 1, token, now, until)
-
-    def _claim(
-        self, which: str, provider: str, credential: str, priorities: Sequence[int], limit: int, token: UUID,
-        now: datetime, until: datetime,
-    ) -> list[Claimed]:  # fmt: skip
-        due = f"""status = 'pending' AND provider = %s AND credential = %s AND next_attempt_at <= %s
-                  AND expires_at > %s AND claim_token IS NULL AND {which}"""
-        found = setwise.fetch(
-            f"""
-            WITH due AS MATERIALIZED ({setwise.most_urgent(LOG, due, priorities, "next_attempt_at")})
-            UPDATE {LOG} SET claim_token = %s, claimed_until = %s, next_attempt_at = %s,
-                             attempt_count = attempt_count + 1
-            WHERE id IN (SELECT id FROM due)
-            RETURNING id, message_id, device_id, job_id, channel_id, provider, credential, priority, attempt_count,
-                      created_at, expires_at, sent_at
-            """,
-            [provider, credential, now, now, limit, limit, token, until, until],
-            [
-                *("bigint", "uuid", "text", "text", "bigint", "text", "text", "bigint", "bigint"),
-                *("timestamptz", "timestamptz", "timestamptz"),
-            ],
-            prepared=True,
-        )
-        claimed = [Claimed(*row) for row in found]
-        return sorted(claimed, key=lambda row: (row.priority, row.id))
-
-    def take(self, *, token: UUID, until: datetime) -> list[Claimed]:
-        """Those of these rows that are pending and unclaimed, due or not. No attempt is counted: none will be made."""
-        self.filter(status="pending", claim_token=None).update(claim_token=token, claimed_until=until)
-        return [
-            Claimed(
-                row.pk, row.message_id, row.device_id, row.job_id or "", row.channel_id or 0, row.provider,
-                row.credential, row.priority, row.attempt_count, row.created_at, row.expires_at, row.sent_at,
-            )
-            for row in self.filter(claim_token=token)
-        ]  # fmt: skip
-
-    def give_back(self, ids: Sequence[int], *, token: UUID, due_at: datetime) -> int:
-        """Rows that were held but never sent: due at `due_at`, and an attempt that the claim counted is not counted."""
-        table, params = setwise.rows({"id": "bigint"}, [(row_id,) for row_id in ids])
-        return setwise.execute(
-            f"""
-            UPDATE {LOG} AS m SET claim_token = NULL, claimed_until = NULL, next_attempt_at = %s,
-                                  attempt_count = CASE WHEN m.attempt_count > 0 THEN m.attempt_count - 1 ELSE 0 END
-            FROM {table} WHERE m.id = r.id AND m.claim_token = %s AND m.status = 'pending'
-            """,
-            [due_at, *params, token],
         )
 
     # --- what the holder found out
@@ -254,25 +191,6 @@ class PushNotificationLogQuerySet(PushLogArrivals):
             WHERE id IN (SELECT id FROM over)
             """,
             [now, now, limit],
-        )
-
-    def release_lost(self, now: datetime, *, limit: int) -> int:
-        """A dead worker's rows: due again, each to be claimed alone. After three deaths while alone: failed(poison)."""
-        poison = f"(claim_alone AND lost_claims + 1 >= {POISON_AFTER})"
-        return setwise.execute(
-            f"""
-            WITH lost AS MATERIALIZED (
-                SELECT id FROM {LOG} WHERE status = 'pending' AND claimed_until <= %s
-                ORDER BY claimed_until LIMIT %s {setwise.for_update_skip_locked()})
-            UPDATE {LOG} SET
-                status = CASE WHEN {poison} THEN 'failed' ELSE status END,
-                error_code = CASE WHEN {poison} THEN 'poison' ELSE error_code END,
-                next_attempt_at = CASE WHEN {poison} THEN NULL ELSE %s END,
-                lost_claims = lost_claims + CASE WHEN claim_alone THEN 1 ELSE 0 END,
-                claim_alone = true, claim_token = NULL, claimed_until = NULL
-            WHERE id IN (SELECT id FROM lost)
-            """,
-            [now, limit, now],
         )
 
     def park(self, job_id: str, *, now: datetime) -> int:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
+from weakref import WeakSet
 
 import psycopg
-from django.db import OperationalError, connection, models, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Aggregate
 from django.db.models.sql.compiler import SQLCompiler
@@ -18,6 +19,9 @@ from django.db.models.sql.compiler import SQLCompiler
 T = TypeVar("T")
 DEADLOCK = "40P01"
 TOOK_TOO_LONG = "57014"
+PLANS_WITHOUT_KEYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+
+_by_key: WeakSet[psycopg.Connection[Any]] = WeakSet()
 
 Kind = Literal["bigint", "text", "uuid", "timestamptz", "boolean"]
 
@@ -93,7 +97,7 @@ def fetch_and(
 ) -> list[tuple[Any, ...]]:
     """Run `change`, an UPDATE that returns the columns `kinds`, and `also` for what it changed: both or neither.
 
-    `also` is an UPDATE, too, and reads what was changed as `changed`. Prepared, where that is done.
+    `also` is an UPDATE or INSERT, and reads what was changed as `changed`. Prepared, where that is done.
     """
     if connection.vendor == "postgresql":
         both = f"WITH changed AS ({change}), also AS ({also}) SELECT {', '.join(kinds)} FROM changed"
@@ -111,6 +115,27 @@ class _Preparing(psycopg.Cursor[Any]):
 
     def execute(self, query: Any, params: Any = None, **_: Any) -> Self:
         return super().execute(query, params, prepare=True, binary=True)
+
+
+def find_by_key(only: bool) -> None:
+    """From now on this thread's connection finds rows of tables by keys alone, or again however the planner likes.
+
+    The planner thinks of a table as it was at its last ANALYZE. While it still takes a table for small, it reads all of
+    it for each batch, and what is prepared keeps such a plan. A pool's connections go from hand to hand: those stay.
+    Outside transactions only. A database that is away is for whoever asks next.
+    """
+    if connection.vendor != "postgresql" or getattr(connection, "pool", None) is not None:
+        return
+    try:
+        if only:
+            connection.ensure_connection()
+        driver = connection.connection
+        if driver is not None and only != (driver in _by_key):
+            with connection.cursor() as cursor:
+                cursor.execute("; ".join(f"SET {plan} = {'off' if only else 'on'}" for plan in PLANS_WITHOUT_KEYS))
+            (_by_key.add if only else _by_key.discard)(driver)
+    except (DatabaseError, InterfaceError):
+        connection.close()
 
 
 def _cursor(prepared: bool) -> Any:
@@ -137,9 +162,9 @@ def _from_sqlite(cell: Any, kind: Kind) -> Any:
     return cell
 
 
-def for_update_skip_locked() -> str:
+def for_update_skip_locked(of: str = "") -> str:
     """Ends a sub-select that takes rows no other transaction holds. SQLite has one writer at a time and needs none."""
-    return "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    return f"FOR UPDATE {'OF ' + of if of else ''} SKIP LOCKED" if connection.vendor == "postgresql" else ""
 
 
 def most_urgent(log: str, where: str, priorities: Iterable[int], due: str) -> str:
@@ -216,6 +241,18 @@ class Held(Aggregate):
 def each(held_values: str) -> str:
     """A FROM item with one row, `value`, for each that is held."""
     return f"unnest({held_values})" if connection.vendor == "postgresql" else f"json_each({held_values})"
+
+
+def json_list(numbers: str) -> str:
+    """SQL for the numbers of a group as a JSON list."""
+    return f"jsonb_agg({numbers})" if connection.vendor == "postgresql" else f"json_group_array({numbers})"
+
+
+def json_each(numbers: str, alias: str) -> tuple[str, str]:
+    """A FROM item with one row for each number of a JSON list, and the expression for the number."""
+    if connection.vendor == "postgresql":
+        return f"LATERAL jsonb_array_elements_text({numbers}) AS {alias}(value)", f"{alias}.value::bigint"
+    return f"json_each({numbers}) AS {alias}", f"{alias}.value"
 
 
 def joined(text: str) -> str:

@@ -1,6 +1,6 @@
 """What a measurement says of itself: medians, and ratios within one run."""
 
-from bench.case import Case, Figures, Measured
+from bench.case import Case, Failed, Figures, Measured
 from bench.stage import Stage
 
 
@@ -44,3 +44,14 @@ def test_says_so_of_a_peer_that_is_not_here() -> None:
 
     assert measured.others == [{"name": "usual", "value": None, "ratio": None}]
     assert measured.other_lines() == [" " * 25 + "usual: not here"]
+
+
+def test_a_failed_row_has_its_reason_and_no_figure() -> None:
+    failed = Failed(CASE, "AssertionError: 5 messages were sent, and 4 came")
+
+    assert failed.as_json() == {
+        "name": "fast",
+        "unit": "msg/s",
+        "error": "AssertionError: 5 messages were sent, and 4 came",
+    }
+    assert failed.lines() == ["fast" + " " * 21 + "ERROR AssertionError: 5 messages were sent, and 4 came"]

@@ -94,7 +94,7 @@ class Row:
         wanted = (self.provider, self.priority, self.claim_alone) == (provider, priority, alone)
         if not (self.status == "pending" and wanted and due and self.claim_token is None):
             return False
-        self.claim_token, self.claimed_until, self.next_attempt_at = token, until, until
+        self.claim_token, self.claimed_until = token, until
         self.attempt_count += 1
         return True
 

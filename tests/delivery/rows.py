@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from delivery import clocks
-from delivery.models import Channel, Device, Job, PushNotificationLog, Site
+from delivery.models import Channel, Claim, Device, Job, PushNotificationLog, Site
 from delivery.models.channel import address_hash
 from delivery.models.keys import key_hash, new_message_id
 from delivery.models.push_log_rows import Claimed, NewRow
@@ -55,6 +55,13 @@ def a_job(*, now: datetime | None = None, priority: Priority = Priority.NORMAL, 
         ordered_by="person:test",
         **fields,
     )
+
+
+def end_leases() -> None:
+    """Whoever holds messages is taken for dead by the next sweep."""
+    now = clocks.db_now()
+    PushNotificationLog.objects.exclude(claim_token=None).update(claimed_until=now)
+    Claim.objects.update(claimed_until=now)
 
 
 def messages(

@@ -12,7 +12,7 @@ from delivery import channels, clocks, job_control, sending, sweeps
 from delivery.models import AuditLog, Channel, Device, Job, PushNotificationLog
 from simulator.services import EmulatedFcm, running
 from tests.delivery.emulated import a_fleet, configured, order, settings_of
-from tests.delivery.rows import a_channel, a_device, claim
+from tests.delivery.rows import a_channel, a_device, claim, end_leases
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -115,7 +115,7 @@ def test_what_a_worker_holds_is_left_to_it_and_never_reaches_the_new_owner(fcm: 
     move(row)
     row.refresh_from_db()
     held_by = row.claim_token
-    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    end_leases()
     sweeps.release_lost()
     sending.send_alone("fcm")
 

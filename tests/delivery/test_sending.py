@@ -22,7 +22,7 @@ from delivery.outcomes import Outcome, OutcomeKind, accepted
 from delivery.priority import Priority
 from delivery.providers import BUILT_IN
 from delivery.providers.base import Message, Provider
-from tests.delivery.rows import a_channel, a_device, claim, messages
+from tests.delivery.rows import a_channel, a_device, claim, end_leases, messages
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -418,7 +418,7 @@ def test_a_batch_sends_no_more_once_the_breaker_has_opened(
 def test_a_row_whose_holder_died_is_sent_alone(scripted: type[Scripted]) -> None:
     [row] = messages()
     claim(uuid4())
-    PushNotificationLog.objects.filter(pk=row.pk).update(claimed_until=clocks.db_now())
+    end_leases()
     sweeps.release_lost()
 
     assert sending.send_batch("simulation") == 0, "a lost row is not for batches"
@@ -435,7 +435,7 @@ def test_a_result_after_the_lease_changes_nothing_and_is_told(
     messages()
     token, other = uuid4(), uuid4()
     [stale] = claim(token)
-    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    end_leases()
     sweeps.release_lost()
     now = clocks.db_now()
     PushNotificationLog.objects.claim_lost("simulation", "default", [Priority.NORMAL], token=other, now=now, until=now)
@@ -469,7 +469,7 @@ def test_the_rows_of_a_write_that_are_still_held_are_written(scripted: type[Scri
 def test_a_row_that_was_sent_alone_wakes_a_worker_for_the_next(scripted: type[Scripted], broker: Redis) -> None:
     messages(2)
     claim(uuid4())
-    PushNotificationLog.objects.update(claimed_until=clocks.db_now())
+    end_leases()
     sweeps.release_lost()
     broker.flushdb()
 

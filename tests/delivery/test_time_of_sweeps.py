@@ -13,7 +13,7 @@ import analytics.tasks  # noqa: F401  (its tasks register themselves)
 import delivery.tasks  # noqa: F401
 from analytics.models import HourlyRollup, RollupState
 from delivery import clocks
-from delivery.models import Channel, Connectivity, Job, PushNotificationLog
+from delivery.models import Channel, Claim, Connectivity, Job, PushNotificationLog
 from tests import races
 from tests.delivery import rows
 
@@ -36,6 +36,7 @@ def an_hour(broker: Redis) -> None:
     PushNotificationLog.objects.filter(pk__in=rows.ids(held)).update(
         claim_token=held[0].message_id, claimed_until=now - timedelta(seconds=1)
     )
+    Claim.objects.create(token=held[0].message_id, claimed_until=now - timedelta(seconds=1), held=sorted(rows.ids(held)))
     silent = rows.a_device("silent")
     Connectivity.objects.create(device=silent, online_from=now - timedelta(hours=2), last_seen=now - timedelta(hours=1))
     Channel.objects.filter(device__device_id=held[0].device_id).update(

@@ -98,6 +98,7 @@ class Crashes:
     def end_leases(self) -> None:
         """The leases of the dead are over now, not in a minute."""
         self.record.execute("UPDATE push_notification_logs SET claimed_until = now() WHERE claim_token IS NOT NULL")
+        self.record.execute("UPDATE delivery_claim SET claimed_until = now()")
 
     def start_again(self, *providers: str) -> Process:
         """A worker for the queues of all providers and these, beat, and the consumer of acks; the worker."""

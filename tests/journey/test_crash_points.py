@@ -143,6 +143,10 @@ def sweeps(crashes: Crashes, victims: Victims) -> Sweeps:
         OVERDUE,
     )
     mine = "FROM push_notification_logs WHERE job_id IS NULL"
+    crashes.record.execute(
+        f"INSERT INTO delivery_claim (token, claimed_until, held)"
+        f" SELECT claim_token, claimed_until, jsonb_build_array(id) {mine}"
+    )
     assert crashes.dies("release_lost()", "after_sweep_chunk")
     freed = crashes.record.number(f"SELECT count(*) {mine} AND claim_token IS NULL")
     assert crashes.dies("expire()", "after_sweep_chunk")

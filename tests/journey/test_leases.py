@@ -144,9 +144,10 @@ def poisoned(crashes: Crashes, orders: Orders, worker: Process) -> dict[str, Any
 
     for death in range(1, DEATHS_ALONE + 2):
         wait_until(lambda: deaths(worker) >= death, f"death {death}")  # noqa: B023  (called before the next one)
-        crashes.record.execute(
-            "UPDATE push_notification_logs SET claimed_until = now() WHERE claim_token = %s", message()["claim_token"]
-        )
+        for table, column in (("push_notification_logs", "claim_token"), ("delivery_claim", "token")):
+            crashes.record.execute(
+                f"UPDATE {table} SET claimed_until = now() WHERE {column} = %s", message()["claim_token"]
+            )
     wait_until(lambda: message()["status"] != "pending", "end of the poisoned message", 30, message)
     return message()
 
