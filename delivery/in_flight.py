@@ -7,12 +7,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from threading import Event
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -106,6 +106,39 @@ class Lots:
             self._lot = []
 
 
+class Deadline:
+    """Cuts off what is in flight for too long. One timer for all: one for each message would cost as much as the rest
+    of what is done for it here. Providers keep deadlines of their own, so this is for those that do not."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since: dict[asyncio.Task[None], float] = {}
+        self._cut: set[asyncio.Task[None]] = set()
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._limit_s / 20)
+            late = time.monotonic() - self._limit_s
+            for task, since in list(self._since.items()):
+                if since < late and task not in self._cut:
+                    self._cut.add(task)
+                    task.cancel()
+
+    async def keep(self, trying: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """The outcome, or `TimeoutError`."""
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._since[task] = time.monotonic()
+        try:
+            return await trying
+        except asyncio.CancelledError:
+            if task not in self._cut or task.uncancel() > 0:
+                raise
+            raise TimeoutError from None
+        finally:
+            del self._since[task]
+            self._cut.discard(task)
+
+
 async def send_all(provider: Provider, drafts: Sequence[Draft], batch: Batch, came: Came, closed: Event) -> None:
     """Keep up to a window of sends in flight, fewer until the first is accepted.
 
@@ -116,7 +149,7 @@ async def send_all(provider: Provider, drafts: Sequence[Draft], batch: Batch, ca
     lots = Lots(came)
     caution = guard.Caution(provider)
     last_start = batch.claimed_mono + settings.BATCH_BUDGET_S - settings.SEND_DEADLINE_S
-    deadline_s = settings.SEND_DEADLINE_S
+    deadline = Deadline(settings.SEND_DEADLINE_S)
 
     async def sender(number: int) -> None:
         await caution.turn(number)
@@ -129,20 +162,22 @@ async def send_all(provider: Provider, drafts: Sequence[Draft], batch: Batch, ca
             if not draft.usable or held_back or too_late:
                 lots.put(Attempt(draft.row, None, sent_at, 0, channel_usable=draft.usable))
                 continue
-            outcome = await _try_once(provider, draft, sent_at, deadline_s)
+            outcome = await _try_once(provider, draft, sent_at, deadline)
             crash_points.passing("after_answer")
             caution.note(outcome)
             took_ms = round((time.monotonic() - started) * 1000)
             lots.put(Attempt(draft.row, outcome, sent_at, took_ms, channel_used_at=draft.channel.last_used_at))
         caution.nothing_left()
 
+    watching = asyncio.create_task(deadline.watch())
     try:
         await asyncio.gather(*(sender(number) for number in range(min(settings.SEND_WINDOW, len(drafts)))))
     finally:
+        watching.cancel()
         lots.close()
 
 
-async def _try_once(provider: Provider, draft: Draft, sent_at: datetime, deadline_s: float) -> Outcome:
+async def _try_once(provider: Provider, draft: Draft, sent_at: datetime, deadline: Deadline) -> Outcome:
     message = envelope.message(
         draft.row,
         draft.content,
@@ -153,8 +188,7 @@ async def _try_once(provider: Provider, draft: Draft, sent_at: datetime, deadlin
         collapse_key=draft.collapse_key,
     )
     try:
-        async with asyncio.timeout(deadline_s):
-            return await provider.send_one(message)
+        return await deadline.keep(provider.send_one(message))
     except TimeoutError:
         return no_answer("the provider did not answer in time")
     except Exception:

@@ -1,14 +1,16 @@
 """An order: a payload, a target, and until when it is worth delivering."""
 
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 
+from delivery.models import setwise
 from delivery.priority import Priority
 
 
@@ -46,6 +48,20 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(status__in=[JobStatus.QUEUED, JobStatus.RUNNING], fanned_out_at=None).order_by(
             "priority", "id"
         )
+
+    def contents(self, ids: Collection[str]) -> dict[str, tuple[Mapping[str, Any], str, str]]:
+        """What these jobs' messages say: payload, collapse key and the job's status, by id."""
+        table, params = setwise.rows({"job_id": "text"}, [(job_id,) for job_id in ids])
+        found = setwise.fetch(
+            f"""
+            SELECT j.job_id, CAST(j.payload AS text), j.collapse_key, j.status
+            FROM {table} JOIN delivery_job AS j ON j.job_id = r.job_id
+            """,
+            params,
+            ["text", "text", "text", "text"],
+            prepared=True,
+        )
+        return {job_id: (json.loads(payload), collapse_key, status) for job_id, payload, collapse_key, status in found}
 
     def advance(self, job_id: str, *, from_cursor: int, to_cursor: int) -> int:
         """Move the fan-out's cursor behind the chunk just written: queued or running -> running."""

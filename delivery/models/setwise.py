@@ -6,7 +6,7 @@ Statements on the hot path are written once, in SQL that both understand; what d
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 from uuid import UUID
 from weakref import WeakSet
 
@@ -303,7 +303,5 @@ def now() -> datetime:
     """The database's clock. SQLite has none of its own: it runs inside this process."""
     if connection.vendor != "postgresql":
         return datetime.now(UTC)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        found: datetime = cursor.fetchone()[0]
-    return found
+    [(found,)] = fetch("SELECT clock_timestamp()", [], ["timestamptz"], prepared=True)
+    return cast("datetime", found)

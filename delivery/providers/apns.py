@@ -21,6 +21,7 @@ from delivery.providers.apns_token import ProviderToken, read_key
 from delivery.providers.base import ConfigError, Message, Provider
 from delivery.providers.clock import utc_now
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
+from delivery.providers.template import Templates
 
 PRODUCTION_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
@@ -116,6 +117,7 @@ class Apns(Provider):
         self._deadline_s = deadline_s
         self._connections = {environment: self._new_connection() for environment in self._urls}
         self._clock = clock
+        self._payloads = Templates(payload)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -155,20 +157,18 @@ class Apns(Provider):
     async def send_one(self, message: Message) -> Outcome:
         if not _TOKEN.fullmatch(message.address):
             return _refused("malformed_address", "An APNs device token is hexadecimal.")
-        content = payload(message)
+        content = self._payloads.rendered(message)
         if len(content) > self.max_payload_bytes:
             return _refused("payload_too_large", f"{len(content)} bytes; APNs takes {self.max_payload_bytes}.")
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await self._send(message, content)
-        except TimeoutError:
-            return no_answer("no complete answer within the deadline")
-
-    async def _send(self, message: Message, content: bytes) -> Outcome:
+        ends_at = asyncio.get_running_loop().time() + self._deadline_s
         token = self._token.at(self._clock())
-        outcome = await self._push(message, content, token)
+        outcome = await self._push(message, content, token)  # keeps the deadline by itself
         if outcome.code == "ExpiredProviderToken" and (younger := self._token.instead_of(token, self._clock())):
-            return await self._push(message, content, younger)
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    return await self._push(message, content, younger)
+            except TimeoutError:
+                return no_answer("no complete answer within the deadline")
         return outcome
 
     async def _push(self, message: Message, content: bytes, token: str) -> Outcome:

@@ -21,6 +21,7 @@ from delivery.providers.clock import utc_now
 from delivery.providers.fcm_message import body, encoded, limited_text
 from delivery.providers.fcm_token import AccessToken, ServiceAccount
 from delivery.providers.http import Answer, Http, NoAnswer, retry_after_s
+from delivery.providers.template import Templates
 
 URL = "https://fcm.googleapis.com"
 
@@ -89,6 +90,7 @@ class Fcm(Provider):
         self._token = AccessToken(account, self._token_http, clock)
         self._clock = clock
         self._deadline_s = deadline_s
+        self._bodies = Templates(lambda message: encoded(body(message)))
         self._blame = Blame()
         self._blame.accepted(self.name)
 
@@ -143,13 +145,22 @@ class Fcm(Provider):
     async def send_one(self, message: Message) -> Outcome:
         if not _ADDRESS.fullmatch(message.address):
             return _refused("malformed_address", "An FCM registration token has no spaces and at most 4096 characters.")
-        built = body(message)
-        content = encoded(built)
-        if len(content) > self.max_payload_bytes and (size_bytes := len(limited_text(built))) > self.max_payload_bytes:
-            return _refused("payload_too_large", f"{size_bytes} bytes; FCM takes {self.max_payload_bytes}.")
+        content = self._bodies.rendered(message)
+        if (
+            len(content) > self.max_payload_bytes
+            and (size := len(self.payload_bytes(message))) > self.max_payload_bytes
+        ):
+            return _refused("payload_too_large", f"{size} bytes; FCM takes {self.max_payload_bytes}.")
+        ends_at = asyncio.get_running_loop().time() + self._deadline_s
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await self._send(content)
+            if not (token := self._token.at_hand()):
+                async with asyncio.timeout_at(ends_at):
+                    return await self._send(content)
+            outcome = await self._post(content, token)  # keeps the deadline by itself
+            if outcome.code != "UNAUTHENTICATED":
+                return outcome
+            async with asyncio.timeout_at(ends_at):
+                return await self._send_again(content, token, outcome)
         except TimeoutError:
             return no_answer("no complete answer within the deadline")
 
@@ -158,8 +169,10 @@ class Fcm(Provider):
         if isinstance(token, Outcome):
             return token
         outcome = await self._post(content, token)
-        if outcome.code != "UNAUTHENTICATED":
-            return outcome
+        return await self._send_again(content, token, outcome) if outcome.code == "UNAUTHENTICATED" else outcome
+
+    async def _send_again(self, content: bytes, token: str, outcome: Outcome) -> Outcome:
+        """With another token, where there is one; this one was refused."""
         fresh = await self._token.instead_of(token)
         if fresh is None:
             return outcome

@@ -69,6 +69,10 @@ class AccessToken:
         self._expires_at = self._refresh_at = self._renewed_at = _LONG_AGO
         self._request: asyncio.Task[str | Outcome] | None = None
 
+    def at_hand(self) -> str:
+        """The token, where nobody need be asked for one; else empty."""
+        return self._token if self._clock() < self._refresh_at else ""
+
     async def get(self) -> str | Outcome:
         """The token, or what its absence means for the message. Refreshed at 55 minutes, while the old one still works.
 

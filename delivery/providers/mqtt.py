@@ -23,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from delivery.outcomes import NO_ANSWER, Outcome, OutcomeKind, accepted, no_answer
 from delivery.providers.base import ConfigError, Message, Provider, flat
 from delivery.providers.mqtt_link import Broker, Closed, Link, Refused
+from delivery.providers.template import Templates
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Mqtt(Provider):
         self._tried = asyncio.Event()
         self._denied: set[str] = set()
         self._told_old_version = False
+        self._payloads = Templates(payload)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -114,7 +116,7 @@ class Mqtt(Provider):
 
     async def send_one(self, message: Message) -> Outcome:
         """Publish to `devices/{device_id}/notifications`; with `wake` in the content, wake the agent's commands too."""
-        payload = json.dumps(flat(message), separators=(",", ":")).encode()
+        payload = self._payloads.rendered(message)
         link: Link | None = None
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -221,6 +223,10 @@ def too_large(size_bytes: int) -> Outcome:
     return Outcome(
         kind=OutcomeKind.REJECTED, code="payload_too_large", detail=f"{size_bytes} bytes are more than the broker takes"
     )
+
+
+def payload(message: Message) -> bytes:
+    return json.dumps(flat(message), separators=(",", ":")).encode()
 
 
 def wake_up(message: Message) -> bytes:

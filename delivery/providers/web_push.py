@@ -22,6 +22,7 @@ from delivery.providers.clock import utc_now
 from delivery.providers.egress import Refused, Rule, Target, admit, lookup, rule
 from delivery.providers.egress_client import Egress
 from delivery.providers.http import Answer, NoAnswer, retry_after_s
+from delivery.providers.template import Templates
 from delivery.providers.vapid import Vapid, read_key, read_subject
 from delivery.providers.web_push_message import Subscription, encrypted, headers, parse_subscription, payload
 
@@ -64,6 +65,7 @@ class WebPush(Provider):
         self._vapid = vapid
         self._allowed = allowed
         self._egress = egress
+        self._payloads = Templates(payload)
         self._blame = Blame()
 
     @classmethod
@@ -98,7 +100,7 @@ class WebPush(Provider):
         await self._egress.aclose()
 
     async def send_one(self, message: Message) -> Outcome:
-        plaintext = payload(message)
+        plaintext = self._payloads.rendered(message)
         if len(plaintext) > self.max_payload_bytes:
             return _rejected("payload_too_large", f"{len(plaintext)} bytes, at most {self.max_payload_bytes} fit")
         try:

@@ -124,8 +124,14 @@ def test_nothing_is_claimed_twice_and_a_second_hint_finds_nothing(scripted: type
     assert len(scripted.got) == 3
 
 
+@pytest.fixture
+def short_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task is one batch."""
+    monkeypatch.setattr(sending, "TURN_S", 0.0)
+
+
 def test_a_critical_message_overtakes_what_was_ordered_before(
-    scripted: type[Scripted], settings: LazySettings, broker: Redis
+    scripted: type[Scripted], settings: LazySettings, broker: Redis, short_turn: None
 ) -> None:
     settings.SEND_BATCH = 5
     messages(20, priority=Priority.LOW)
@@ -160,8 +166,20 @@ def test_a_critical_message_overtakes_the_backlog_of_another_credential(
     assert scripted.got[0].message_id == str(urgent[0].message_id)
 
 
-def test_a_task_is_one_batch_so_that_its_budget_is_inside_the_task_limit(
-    scripted: type[Scripted], two_credentials: None, broker: Redis
+@pytest.mark.postgres_only
+def test_a_task_goes_on_with_the_next_batch_for_its_turn(
+    scripted: type[Scripted], settings: LazySettings, broker: Redis
+) -> None:
+    settings.SEND_BATCH = 5
+    messages(12, priority=Priority.LOW)
+    broker.flushdb()
+
+    assert sending.send_batch("simulation") == 12
+    assert broker.llen("push.simulation") == 0, "nothing is left to wake anybody for"
+
+
+def test_a_batch_is_of_one_credential_so_that_its_budget_is_inside_the_task_limit(
+    scripted: type[Scripted], two_credentials: None, broker: Redis, short_turn: None
 ) -> None:
     messages(3)
     of_credential("other", messages(3, prefix="other"))

@@ -36,7 +36,9 @@ def an_hour(broker: Redis) -> None:
     PushNotificationLog.objects.filter(pk__in=rows.ids(held)).update(
         claim_token=held[0].message_id, claimed_until=now - timedelta(seconds=1)
     )
-    Claim.objects.create(token=held[0].message_id, claimed_until=now - timedelta(seconds=1), held=sorted(rows.ids(held)))
+    Claim.objects.create(
+        token=held[0].message_id, claimed_until=now - timedelta(seconds=1), held=sorted(rows.ids(held))
+    )
     silent = rows.a_device("silent")
     Connectivity.objects.create(device=silent, online_from=now - timedelta(hours=2), last_seen=now - timedelta(hours=1))
     Channel.objects.filter(device__device_id=held[0].device_id).update(
