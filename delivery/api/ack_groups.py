@@ -1,7 +1,8 @@
 """Acks of many calls in one transaction.
 
 While one group is committed the next one gathers, so a group is as large as the load makes it, and no ack waits for a
-timer. One thread with a database connection of its own does it, beside all that views are doing.
+timer. One thread with a database connection of its own does it, beside all that views are doing. Another takes every
+other group where groups are large: then one is prepared while the database writes the other.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 MOST_TOGETHER = 500
 """Acks in one transaction; a call is never divided."""
 MOST_WAITING = 5_000
+LARGE = 100
+"""So many acks are a group for the second thread. Of fewer, two groups at once cost more than one after the other."""
 LATE_S = 0.4
 """A call that waited for longer before its commit began is refused: soon answered, or soon told when to come back."""
 LONGEST_WAIT_S = 10.0
@@ -108,12 +111,14 @@ class _Waiting:
 
 
 class Groups:
-    """Gathers the calls of event loops, and tells each its fate. Its thread starts with the first call."""
+    """Gathers the calls of event loops, and tells each its fate. Its threads start with the first call."""
 
     def __init__(self, commit: Callable[[Sequence[AckCall]], Sequence[Fate]] = commit_group) -> None:
         self._commit = commit
         self._gathering: SimpleQueue[_Waiting] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._for_second: SimpleQueue[Sequence[_Waiting]] = SimpleQueue()
+        self._second_rests = threading.Semaphore()
+        self._started = False
 
     def any_wait(self) -> bool:
         """Besides those that are being committed."""
@@ -123,9 +128,10 @@ class Groups:
         """What became of it. For one event loop at a time."""
         if self._gathering.qsize() >= MOST_WAITING:
             return Fate.TOO_MANY
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="acks", daemon=True)
-            self._thread.start()
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._run, name="acks", daemon=True).start()
+            threading.Thread(target=self._help, name="acks-2", daemon=True).start()
         loop = asyncio.get_running_loop()
         waiting = _Waiting(call, loop.create_future())
         self._gathering.put(waiting)
@@ -142,8 +148,19 @@ class Groups:
             late = [waiting for waiting in gathered if waiting.since_s < late_since_s]
             _tell(late, [Fate.TOO_MANY] * len(late))
             group = [waiting for waiting in gathered if waiting.since_s >= late_since_s]
-            if group:
+            acks_in_it = sum(len(waiting.call.proven) for waiting in group)
+            if acks_in_it >= LARGE and self._second_rests.acquire(blocking=False):
+                self._for_second.put(group)
+            elif group:
                 _tell(group, self._committed(group))
+
+    def _help(self) -> None:
+        while True:
+            group = self._for_second.get()
+            try:
+                _tell(group, self._committed(group))
+            finally:
+                self._second_rests.release()
 
     def _committed(self, group: Sequence[_Waiting]) -> Sequence[Fate]:
         try:
