@@ -56,12 +56,18 @@ def fan_out_chunk() -> int | None:
     return len(devices)
 
 
-def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> list[NewRow]:
-    """One row for each of these devices, in the present transaction, and hints for those that can be sent.
+def write_all(job: Job, devices: Sequence[int], by: Mapping[int, int] | None = None) -> None:
+    """All of a job's messages, for these devices (row ids), in the present transaction; hints for those to be sent.
 
     `by` names the channel (row id) that a device's (row id) message takes first, where not its primary one.
     """
-    _write(job, [device.pk for device in devices], by or {})
+    _write(job, devices, by or {})
+    Job.objects.finish_fan_out(job.job_id, clocks.db_now())
+
+
+def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> list[NewRow]:
+    """`write_all`, and what it wrote."""
+    write_all(job, [device.pk for device in devices], by)
     written = PushNotificationLog.objects.filter(job=job, device__in=devices).order_by("id")
     return [
         NewRow(

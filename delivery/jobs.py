@@ -25,6 +25,8 @@ from delivery.priority import Priority
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 50
+"""The messages of an order for so few devices are written with it: it waits for no worker, and for no other order."""
 PROGRESS_FRESH_S = 2.0
 REST_PER_MESSAGE_S = 1e-5
 """For how long a job's messages are not counted again, for each of them: a large job costs no more than a small one."""
@@ -79,7 +81,7 @@ class Order:
 
 
 def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bool]:
-    """Commit an order; its messages follow. Returns the job, and whether it is new.
+    """Commit an order; its messages follow, those for few devices come with it. Returns the job, and whether it is new.
 
     The same key and order from the same caller give the same job again (False); `KeyReused` for another order.
     `BadOrder` where the target names what the caller cannot see; `intake.Overloaded` where it would wait for too long.
@@ -96,7 +98,12 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
     try:
         with transaction.atomic():
             job = _create(order, idempotency_key, body_hash, clocks.db_now())
-            hints.wake_fanout()
+            most = min(AT_ONCE, settings.FANOUT_CHUNK)
+            few = list(devices.order_by("pk").values_list("pk", flat=True)[: most + 1])
+            if len(few) <= most:
+                fanout.write_all(job, few)
+            else:
+                hints.wake_fanout()
         log.info("job accepted", extra={"job_id": job.job_id, "ordered_by": job.ordered_by})
         return job, True
     except IntegrityError:
@@ -122,7 +129,6 @@ def accept_at_once(
             now = clocks.db_now()
             job = _create(order, once.key if once else None, once.body_hash if once else "", now)
             rows = fanout.write_rows(job, devices, by)
-            Job.objects.finish_fan_out(job.job_id, now)
     except IntegrityError:
         earlier = accepted_before(order.ordered_by, once) if once else None
         if earlier is None:

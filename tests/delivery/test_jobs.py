@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from redis import Redis
 from rest_framework.test import APIClient
 
 from delivery import fanout, jobs
@@ -52,6 +53,27 @@ def test_a_job_for_one_device_makes_exactly_one_message(backend: APIClient) -> N
 
     assert answer.status_code == 202
     assert devices_with_messages() == ["till-1"]
+
+
+def test_messages_for_few_devices_are_written_with_the_order(backend: APIClient, broker: Redis) -> None:
+    for number in range(jobs.AT_ONCE):
+        a_channel(a_device(f"till-{number}"))
+
+    answer = backend.post(JOBS, order())
+
+    assert PushNotificationLog.objects.filter(status="pending").count() == jobs.AT_ONCE
+    assert (broker.llen("fanout"), broker.llen("push.simulation") > 0) == (0, True)
+    assert answer.status_code == 202
+    assert Job.objects.get().fanned_out_at is not None
+
+
+def test_an_order_for_one_more_waits_for_the_fan_out(backend: APIClient, broker: Redis) -> None:
+    for number in range(jobs.AT_ONCE + 1):
+        a_channel(a_device(f"till-{number}"))
+
+    backend.post(JOBS, order())
+
+    assert (PushNotificationLog.objects.count(), broker.llen("fanout")) == (0, 1)
 
 
 def test_a_site_of_120_devices_makes_120_messages(backend: APIClient) -> None:

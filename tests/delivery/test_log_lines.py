@@ -67,7 +67,8 @@ def test_a_message_that_is_fetched_and_refused(caplog: pytest.LogCaptureFixture)
     assert told(caplog, message) == ["handed out", "ack"]
 
 
-def test_a_job_before_it_has_messages(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_job_before_it_has_messages(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "AT_ONCE", 0)
     a_device("till-1")
 
     job = order("till-1")
