@@ -8,19 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 
-from analytics import definitions, latency
+from analytics import definitions, latency, totals
 from analytics.definitions import share
-from analytics.models import HourlyRollup, RollupState
+from analytics.models import COUNTS, JSON_FIELDS, HourlyRollup, RollupState
 from analytics.rollups import hour_of
 
-COUNTS = (
-    "ordered", "delivered", "late", "failed", "expired", "cancelled", "skipped", "handed_over", "fallback", "skewed",
-    "opened", "clicked", "attempted", "accepted", "retries", "latency_count", "latency_sum_ms",
-)  # fmt: skip
 KEY = ("hour", "site_id", "provider")
-HISTOGRAMS = ("latency", "times", "handoff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +97,31 @@ class _Sums:
         return Numbers(counts=self.counts, refused=dict(sorted(self.refused.items())), verdicts=verdicts, times=times)
 
 
+NOTHING = _Sums().numbers()
+
+
 def of(rollups: QuerySet[HourlyRollup]) -> Numbers:
     """All of them together."""
-    return by(rollups).get((), _Sums().numbers())
+    return by(rollups).get((), NOTHING)
 
 
 def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
     """The sums for each value of some fields, such as `site_id` and `hour`; read row by row, kept by group."""
+    return _grouped(rollups.order_by().values(*{*fields, *COUNTS, *JSON_FIELDS}).iterator(), fields)
+
+
+def _grouped(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> dict[tuple[Any, ...], Numbers]:
     groups: dict[tuple[Any, ...], _Sums] = {}
-    for row in rollups.order_by().values(*{*fields, *COUNTS, *HISTOGRAMS, "refused", "verdicts"}).iterator():
+    for row in rows:
         groups.setdefault(tuple(row[name] for name in fields), _Sums()).add(row)
     return {key: sums.numbers() for key, sums in groups.items()}
+
+
+def everywhere(
+    first: datetime, end: datetime, *fields: str, provider: str | None = None
+) -> dict[tuple[Any, ...], Numbers]:
+    """The same of all sites together, by `provider`, `hour` or both: quicker by as much as there are sites."""
+    return _grouped(totals.rows(Q(hour__gte=hour_of(first), hour__lt=end), provider), fields)
 
 
 def timed(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
@@ -154,11 +163,7 @@ def _latencies(numbers: Numbers) -> Sequence[latency.Histogram]:
 
 def one_by_one(rollups: QuerySet[HourlyRollup]) -> Iterator[tuple[tuple[datetime, str | None, str], Numbers]]:
     """Each rollup as it stands, by hour, site and provider: for tables of any length."""
-    for row in (
-        rollups.order_by("hour", "site_id", "provider")
-        .values(*KEY, *COUNTS, *HISTOGRAMS, "refused", "verdicts")
-        .iterator()
-    ):
+    for row in rollups.order_by("hour", "site_id", "provider").values(*KEY, *COUNTS, *JSON_FIELDS).iterator():
         sums = _Sums()
         sums.add(row)
         yield (row["hour"], row["site_id"], row["provider"]), sums.numbers()

@@ -49,11 +49,12 @@ class Recent:
     """The numbers of the present hour and the one before it, read once."""
 
     def __init__(self, now: datetime) -> None:
-        self._rollups: QuerySet[HourlyRollup] = health.between(now - HOUR, hour_of(now) + HOUR)
+        self._span = (now - HOUR, hour_of(now) + HOUR)
+        self._rollups: QuerySet[HourlyRollup] = health.between(*self._span)
 
     @cached_property
     def by_provider(self) -> Mapping[str, Numbers]:
-        return {provider: numbers for (provider,), numbers in health.by(self._rollups, "provider").items()}
+        return {provider: numbers for (provider,), numbers in health.everywhere(*self._span, "provider").items()}
 
     @cached_property
     def ended(self) -> Mapping[str | None, Mapping[str, Ended]]:

@@ -116,7 +116,7 @@ def _of_a_day() -> Iterator[Metric]:
 
 
 def _by_provider(first: datetime, now: datetime) -> dict[str, Numbers]:
-    found = health.by(health.between(first, now + timedelta(hours=1)), "provider")
+    found = health.everywhere(first, now + timedelta(hours=1), "provider")
     return {provider: numbers for (provider,), numbers in sorted(found.items(), key=lambda item: item[0])}
 
 

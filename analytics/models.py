@@ -117,6 +117,21 @@ class HourlyRollup(models.Model):
         return self.ordered - ended
 
 
+class HourlyTotal(models.Model):
+    """All sites of one provider and hour together: totals.py."""
+
+    hour = models.DateTimeField()
+    provider = models.CharField(max_length=20)
+    counted_at = models.DateTimeField(help_text="Of the hour, when this was summed. Counted again, it is out of date.")
+    sums = models.JSONField(help_text="The fields of its rollups, summed.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["hour", "provider"], name="total_once_per_provider")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.provider}"
+
+
 class RollupStateQuerySet(models.QuerySet["RollupState"]):
     def to_count(self) -> Self:
         """The oldest first: an hour's attempts are found through the hours in which their messages were made."""

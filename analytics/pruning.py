@@ -19,7 +19,7 @@ from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
 
 from analytics import rollups
 from analytics.counting import HOUR
-from analytics.models import HourlyRollup, RollupState, Zombie
+from analytics.models import HourlyRollup, HourlyTotal, RollupState, Zombie
 from delivery import clocks, pruning, retention
 from delivery.models import DeliveryAttempt, Job, PushNotificationLog
 from delivery.models.push_log_verbs import PushNotificationLogQuerySet
@@ -172,5 +172,6 @@ def _delete_rollups(now: datetime, pace: Pace) -> Iterator[int]:
     for hour in hours:
         if pace.over:
             return
+        HourlyTotal.objects.filter(hour=hour).delete()
         yield HourlyRollup.objects.filter(hour=hour).delete()[0]
         pace.rest()

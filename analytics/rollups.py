@@ -26,7 +26,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import TruncHour
 
-from analytics import counting
+from analytics import counting, totals
 from analytics.counting import HOUR
 from analytics.models import HourlyRollup, RollupState
 from delivery import clocks
@@ -149,10 +149,11 @@ def _count(state: RollupState) -> None:
     open_now = PushNotificationLog.objects.open().filter(created_at__gte=hour, created_at__lt=hour + HOUR)
     state.open = _open_by_hour(open_now).get(hour, {}) if counted.any_open else {}
     state.last_sent_at = counted.last_sent_at
-    state.dirty, state.counted_at = False, clocks.db_now()
+    state.dirty, state.counted_at = False, (counted_at := clocks.db_now())
     state.save()
     HourlyRollup.objects.filter(hour=hour).delete()
     HourlyRollup.objects.write(hour, counted.rows)
+    totals.write(hour, counted_at, counted.rows)
 
 
 def _let_it_sort_in_memory() -> None:

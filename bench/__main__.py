@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from bench import (
     acks,
     big_log,
+    cost_model,
     fanout_million,
     growth,
     high_to_device,
@@ -43,6 +44,7 @@ CASES = {
         urgent_during_bulk.case(),
         high_to_device.case(),
         worker_memory.case(),
+        cost_model.case(),
         growth.log(),
         growth.processes(),
         *big_log.cases(),

@@ -55,14 +55,14 @@ def _measure(per_request: int) -> Callable[[Stage], Figures]:
         with stage.play(RATE_LIMIT_FACTOR="10000") as play:
             play.devices("fcm", DEVICES, "'token-' || n")
             path, url = PATHS[per_request], play.production.url
-            bodies = _write(play.folder / "bodies", _sent(play), per_request)
+            bodies = write(play.folder / "bodies", sent(play), per_request)
             by_view = _load(url + path + BY_VIEW, bodies) * per_request
-            bodies = _write(play.folder / "bodies", _sent(play), per_request)
+            bodies = write(play.folder / "bodies", sent(play), per_request)
             parts, before = play.processes(), cpu.seconds(play.processes())
             value = _load(url + path, bodies) * per_request
             cost_us = cpu.spent_us(before, cpu.seconds(parts), max(1, round(value * SECONDS)))
             _check(play, value)
-            bodies = _write(play.folder / "bodies", _sent(play), per_request)
+            bodies = write(play.folder / "bodies", sent(play), per_request)
             p99_ms = _p99_ms_at_half_load(url + path, bodies, value / per_request)
             limit = _bare(play, bodies, per_request) * per_request
             return Figures(value, limit, cost_us, peer_value=by_view, also={"p99_ms_at_half_load": p99_ms})
@@ -70,7 +70,7 @@ def _measure(per_request: int) -> Callable[[Stage], Figures]:
     return measure
 
 
-def _sent(play: Play) -> list[tuple[str, str]]:
+def sent(play: Play) -> list[tuple[str, str]]:
     """Every device has one more message that was sent and not acked; their ids with their devices'."""
     with psycopg.connect(play.production.database_url, autocommit=True) as connection:
         found = connection.execute(MESSAGES).fetchall()
@@ -78,7 +78,7 @@ def _sent(play: Play) -> list[tuple[str, str]]:
     return [(str(message_id), device_id) for message_id, device_id in found]
 
 
-def _write(file: Path, messages: Sequence[tuple[str, str]], per_request: int) -> Path:
+def write(file: Path, messages: Sequence[tuple[str, str]], per_request: int) -> Path:
     acks = [{"message_id": one, "device_id": other, "status": "delivered"} for one, other in messages]
     if per_request == 1:
         bodies: Sequence[object] = acks
@@ -101,6 +101,11 @@ def _p99_ms_at_half_load(url: str, bodies: Path, full: float) -> float:
     said = _wrk(url, bodies, rest_ms=max(1, round(2 * CONNECTIONS / full * 1000)))
     [(value, unit)] = re.findall(r"99%\s+([\d.]+)(us|ms|s)\b", said)
     return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+
+
+def paced(url: str, bodies: Path, per_s: float) -> None:
+    """About so many requests a second, for SECONDS."""
+    _wrk(url, bodies, rest_ms=max(1, round(CONNECTIONS / per_s * 1000)))
 
 
 def _wrk(url: str, bodies: Path, rest_ms: int = 0) -> str:

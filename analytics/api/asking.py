@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
@@ -12,6 +13,7 @@ from rest_framework.request import Request
 
 from analytics import health
 from analytics.counting import HOUR
+from analytics.health import Numbers
 from analytics.models import HourlyRollup
 from analytics.rollups import hour_of
 from delivery import clocks
@@ -98,6 +100,13 @@ def rollups(request: Request, during: Period) -> QuerySet[HourlyRollup]:
         return rows.filter(site=site)
     who = caller(request)
     return rows if reach.reaches_all(who) else rows.filter(site__in=reach.sites(who).values("site_id"))
+
+
+def numbers(request: Request, during: Period, *fields: str) -> dict[tuple[Any, ...], Numbers]:
+    """The sums of these by `provider`, `hour`, both or neither."""
+    if _site(request) is None and reach.reaches_all(caller(request)):
+        return health.everywhere(during.first, during.end, *fields, provider=_provider(request))
+    return health.by(rollups(request, during), *fields)
 
 
 def sites(request: Request) -> QuerySet[Site]:

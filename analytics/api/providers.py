@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from analytics import fastest, health, ranking
+from analytics import fastest, ranking
 from analytics.api import asking, shapes, tables
 from analytics.health import Numbers
 from delivery.api import answers
@@ -46,7 +46,7 @@ class ProvidersView(asking.NumbersView):
     )
     def get(self, request: Request) -> Any:
         during = asking.period(request, hours=WEEK_H)
-        found = {key: numbers for (key,), numbers in health.by(asking.rollups(request, during), "provider").items()}
+        found = {key: numbers for (key,), numbers in asking.numbers(request, during, "provider").items()}
         ranked = fastest.ranked(found)
         if asking.wants_csv(request):
             columns = ("provider", "rank", "why", *shapes.COLUMNS)

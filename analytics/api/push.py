@@ -28,11 +28,11 @@ class PushView(asking.NumbersView):
     )
     def get(self, request: Request) -> Any:
         during = asking.period(request)
-        rollups = asking.rollups(request, during)
         if asking.wants_csv(request):
             columns = ("hour", "site", "provider", *shapes.COLUMNS)
-            return tables.download(request, "push", columns, _lines(rollups))
-        return Response({**asking.asked(request), **during.described, **shapes.written(health.of(rollups))})
+            return tables.download(request, "push", columns, _lines(asking.rollups(request, during)))
+        together = asking.numbers(request, during).get((), health.NOTHING)
+        return Response({**asking.asked(request), **during.described, **shapes.written(together)})
 
 
 def _lines(rollups: Any) -> Iterator[list[Any]]:

@@ -5,15 +5,16 @@ remembered, so that a page reads the present hour and the few that changed.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Q
 
-from analytics import health, latency
+from analytics import health, latency, totals
 from analytics.health import Numbers
 from analytics.latency import Histogram
+from analytics.models import COUNTS
 from analytics.pages.asked import Asked
 from analytics.pages.remembered import ByHour
 
@@ -68,10 +69,10 @@ def cells(asked: Asked, site_ids: Sequence[str], *, without_site: bool = False) 
     rollups = asked.rollups.filter(of_these).order_by()
 
     def read(hours: Sequence[datetime]) -> dict[datetime, Hour]:
-        columns = rollups.filter(hour__in=hours).values_list("hour", "site_id", "provider", "latency", *health.COUNTS)
+        columns = rollups.filter(hour__in=hours).values_list("hour", "site_id", "provider", "latency", *COUNTS)
         found: dict[datetime, dict[tuple[str | None, str], Numbers]] = {hour: {} for hour in hours}
         for hour, site_id, provider, took, *counts in columns:
-            sums = dict(zip(health.COUNTS, counts, strict=True))
+            sums = dict(zip(COUNTS, counts, strict=True))
             found[hour][site_id, provider] = Numbers(counts=sums, latencies=[took])
         return {hour: _hour(parts) for hour, parts in found.items()}
 
@@ -92,8 +93,7 @@ def latencies(asked: Asked) -> dict[str, Histogram]:
 
     def read(hours: Sequence[datetime]) -> dict[datetime, dict[str, Histogram]]:
         parts: dict[datetime, dict[str, list[Histogram]]] = {hour: {} for hour in hours}
-        rollups = asked.rollups.filter(hour__in=hours, latency_count__gt=0).order_by()
-        for hour, provider, took in rollups.values_list("hour", "provider", "latency"):
+        for hour, provider, took in _took(asked, hours):
             parts[hour].setdefault(provider, []).append(took)
         return {
             hour: {provider: latency.merge(each) for provider, each in by_provider.items()}
@@ -103,6 +103,15 @@ def latencies(asked: Asked) -> dict[str, Histogram]:
     by_hour = LATENCIES.read((_whose(asked), asked.provider), asked.first, asked.end, read).values()
     providers = {provider for one in by_hour for provider in one}
     return {provider: latency.merge(one.get(provider, {}) for one in by_hour) for provider in providers}
+
+
+def _took(asked: Asked, hours: Sequence[datetime]) -> Iterator[tuple[datetime, str, Histogram]]:
+    if asked.everywhere and asked.site is None:
+        for row in totals.rows(Q(hour__in=hours), asked.provider):
+            yield row["hour"], row["provider"], row["latency"]
+    else:
+        rollups = asked.rollups.filter(hour__in=hours, latency_count__gt=0).order_by()
+        yield from rollups.values_list("hour", "provider", "latency")
 
 
 def verdicts(asked: Asked) -> Mapping[str, int]:
