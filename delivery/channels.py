@@ -133,7 +133,7 @@ def _keep_messages(before: Device, channel: Channel, now: datetime) -> None:
     )
     results.write([Attempt(row, None, now, 0, channel_usable=False) for row in rows], token)
     if rows:
-        own.end_claim(token)
+        results.end(token)
 
 
 def _replace_others(device: Device, provider: str, kept: Channel | None, now: datetime) -> Channel | None:

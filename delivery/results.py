@@ -49,6 +49,17 @@ def write(attempts: Sequence[Attempt], token: UUID, now: datetime | None = None)
     return written
 
 
+def end(token: UUID) -> None:
+    """Every result of this claim is written. If that cannot be noted, a sweep finds it out when the lease is over."""
+    try:
+        PushNotificationLog.objects.end_claim(token)
+    except (DatabaseError, InterfaceError) as error:
+        if not outage.is_outage(error) or connection.in_atomic_block:
+            raise
+        log.warning("the end of a claim was not noted", extra={"why": type(error).__name__})
+        connection.close()
+
+
 def _write(claimed: Sequence[Attempt], token: UUID, now: datetime) -> Sequence[Attempt]:
     """A claim that was lost writes nothing: its message is another's now, and what it saw may be long out of date.
 

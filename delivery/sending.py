@@ -139,7 +139,7 @@ def _run(provider: Provider, batch: Batch) -> None:
         future.result(timeout=1.0)
     finally:
         future.cancel()
-    PushNotificationLog.objects.end_claim(batch.token)
+    results.end(batch.token)
 
 
 def _any_failed(attempts: Sequence[Attempt]) -> bool:

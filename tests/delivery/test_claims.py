@@ -4,11 +4,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from delivery import clocks, sending
 from delivery.models import Claim, PushNotificationLog, setwise
 from delivery.models.push_log_rows import Sent
+from delivery.models.push_log_verbs import PushNotificationLogQuerySet
 from tests import races
 from tests.delivery.rows import LEASE, claim, end_leases, ids, messages
 
@@ -115,3 +116,16 @@ def test_rows_are_found_by_key_however_small_the_table_seems() -> None:
 def plan() -> str:
     until = clocks.db_now() + timedelta(minutes=1)
     return LOG.filter(claim_token=uuid4(), claimed_until__lt=until, pk__in=[1, 2, 3]).explain()
+
+
+def test_an_outage_after_the_last_result_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> int:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    messages(3)
+    with monkeypatch.context() as broken:
+        broken.setattr(PushNotificationLogQuerySet, "end_claim", away)
+        assert sending.send_batch("simulation") == 3
+    end_leases()
+
+    assert (Claim.objects.count(), LOG.release_lost(clocks.db_now(), limit=10), Claim.objects.count()) == (1, 0, 0)
