@@ -98,7 +98,7 @@ def _calls(
 def test_each_call_has_acted_once_when_its_answer_comes_at_last(world: World) -> None:
     before = world.counts()
     wanted = {
-        "delivery_job": 2, "push_notification_logs": 1, "push_delivery_logs": 1, "delivery_device": 1,
+        "delivery_job": 2, "push_notification_logs": 2, "push_delivery_logs": 1, "delivery_device": 1,
         "delivery_channel": 1, "delivery_telemetrylog": 3, "delivery_connectivity": 1,
     }  # fmt: skip
     with ExitStack() as unread:
