@@ -1,4 +1,4 @@
-"""Whether costs add up: messages are sent while acks come in, as many as a million devices give within five minutes.
+"""Whether costs add up: messages are sent while acks come in, at a pace, as after an order to a fleet.
 
 What a message and an ack cost of the processor alone, measured first, says what both at once must cost. docs/scaling.md
 reckons with these two figures.
@@ -14,13 +14,13 @@ from bench.stage import Play, Stage
 
 PROVIDER = "fcm"
 ACKS_PER_S = 1_000_000 / 300
-"""A million devices that ack within five minutes."""
+"""At most: as many as a million devices give within five minutes. How many came is told."""
 
 
 def case() -> Case:
     return Case(
         name="cost_model",
-        sentence=f"processor time of {MESSAGES} messages sent while {ACKS_PER_S:,.0f} acks a second come in",
+        sentence=f"processor time of {MESSAGES} messages that are sent while acks come in",
         unit="ms",
         limit="what both cost alone",
         less_is_better=True,
