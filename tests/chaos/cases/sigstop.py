@@ -26,8 +26,8 @@ def inject(run: Run) -> None:
     sleeper, pid = run.rig.process("fcm"), run.rig.process("fcm").pid
     children = [child.pid for child in psutil.Process(pid).children(recursive=True)]
     run.order(run.messages // 2)
-    run.wait_until(lambda: in_flight(run) >= IN_FLIGHT, "sends in flight", HOLDING_S, pause_s=0.01)
     run.rig.fleet.process.send(signal.SIGSTOP)
+    run.wait_until(lambda: in_flight(run) >= IN_FLIGHT, "sends in flight", HOLDING_S, pause_s=0.01)
     os.killpg(pid, signal.SIGSTOP)
     run.rig.services.heal(drip)
     held = held_rows(run)
