@@ -35,6 +35,17 @@ BROKEN = [
 ]
 
 
+WATCH = """
+    self.shown = [];
+    const show = registration.showNotification;
+    registration.showNotification = async (title, options) => {
+        await show.call(registration, title, options);
+        self.shown.push(options.data.message_id);
+    };
+"""
+"""Chromium forgets a notification whose list is asked for while it is being shown: what asks waits until it is."""
+
+
 class Worker:
     """The service worker of the portal, and the developer tools that have it in their hands."""
 
@@ -49,6 +60,7 @@ class Worker:
         self._target = chromium.attach(self._targets()[0]["targetId"])
         self._target.command("Runtime.enable")
         self._target.command("Network.enable")
+        self._target.run(WATCH)
 
     def push(self, payload: dict[str, Any] | str) -> None:
         data = payload if isinstance(payload, str) else json.dumps(payload)
@@ -61,6 +73,10 @@ class Worker:
     def offline(self, offline: bool) -> None:
         conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         self._target.command("Network.emulateNetworkConditions", **conditions)
+
+    def wait_until_shown(self, *payloads: dict[str, Any]) -> None:
+        awaited = {payload["message_id"] for payload in payloads}
+        wait_until(lambda: awaited <= self._shown(), "notification", found=self._shown, pause_s=0.02)
 
     def notifications(self) -> list[dict[str, Any]]:
         shown = (
@@ -79,6 +95,9 @@ class Worker:
 
     def waiting_acks(self) -> int:
         return int(self._page.run("import('/static/portal/store.js').then((store) => store.countWaitingAcks())"))
+
+    def _shown(self) -> set[str]:
+        return set(self._target.run("self.shown"))
 
     def _tell(self, verb: str, **parameters: object) -> None:
         where = {"origin": self._origin, "registrationId": self._registration}
@@ -126,7 +145,7 @@ def test_a_push_is_acked_and_shown(worker: Worker, portal: Portal) -> None:
     worker.push(payload)
 
     assert portal.wait_for(payload["message_id"], "acked_at")["status"] == "delivered"
-    wait_until(lambda: bool(worker.notifications()), "notification", pause_s=0.02)
+    worker.wait_until_shown(payload)
     assert [(each["title"], each["body"]) for each in worker.notifications()] == [("New prices", "Grüße")]
 
 
@@ -136,6 +155,7 @@ def test_nothing_that_a_push_may_carry_makes_the_worker_throw(worker: Worker, po
     payload = portal.payload()
     worker.push(payload)
 
+    worker.wait_until_shown(payload)
     assert portal.wait_for(payload["message_id"], "acked_at")["status"] == "delivered"
     assert worker.complaints() == []
 
@@ -144,7 +164,7 @@ def test_a_push_that_leads_elsewhere_leads_to_the_portal(worker: Worker, portal:
     payload = portal.payload(data={"url": "https://evil.example/"})
 
     worker.push(payload)
-    wait_until(lambda: bool(worker.notifications()), "notification", pause_s=0.02)
+    worker.wait_until_shown(payload)
 
     assert [each["data"]["url"] for each in worker.notifications()] == ["/portal/"]
 
@@ -155,7 +175,7 @@ def test_a_push_that_comes_twice_is_shown_once(worker: Worker, portal: Portal) -
     for payload in (first, first, last):
         worker.push(payload)
     portal.wait_for(last["message_id"], "acked_at")
-    wait_until(lambda: len(worker.notifications()) >= 2, "notifications", pause_s=0.02)
+    worker.wait_until_shown(first, last)
 
     assert sorted(each["title"] for each in worker.notifications()) == ["Last", "Twice"]
     assert portal.message(first["message_id"])["status"] == "delivered"
@@ -222,11 +242,11 @@ def test_acks_of_an_offline_browser_go_out_when_the_page_is_opened(
 
 
 def test_an_ack_that_the_server_refuses_is_not_sent_for_ever(worker: Worker, portal: Portal) -> None:
-    payload = portal.payload()
+    payload, after = portal.payload(), portal.payload()
 
     worker.push({**payload, "ack_token": "forged.proof"})
-    worker.push(portal.payload(title="After it"))
-    wait_until(lambda: any(each["title"] == "After it" for each in worker.notifications()), "both", pause_s=0.02)
+    worker.push(after)
+    worker.wait_until_shown(after)
     wait_until(lambda: worker.waiting_acks() == 0, "empty queue", pause_s=0.02)
 
     assert portal.message(payload["message_id"])["status"] == "sent"
