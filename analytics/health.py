@@ -100,11 +100,6 @@ class _Sums:
 NOTHING = _Sums().numbers()
 
 
-def of(rollups: QuerySet[HourlyRollup]) -> Numbers:
-    """All of them together."""
-    return by(rollups).get((), NOTHING)
-
-
 def by(rollups: QuerySet[HourlyRollup], *fields: str) -> dict[tuple[Any, ...], Numbers]:
     """The sums for each value of some fields, such as `site_id` and `hour`; read row by row, kept by group."""
     return _grouped(rollups.order_by().values(*{*fields, *COUNTS, *JSON_FIELDS}).iterator(), fields)

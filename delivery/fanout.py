@@ -7,14 +7,15 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from delivery import clocks, crash_points, credentials, gate, hints, routing, stopping
-from delivery.models import Channel, Device, Job, PushNotificationLog, Status
+from delivery.models import Channel, Device, Job, PushNotificationLog, Status, setwise
 from delivery.models.push_log_rows import NewRow
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def fan_out() -> int:
 
     A task for each chunk would cost a third of the time. Where only one can write, it is one chunk: others get a turn.
     """
-    over_at = time.monotonic() + (TURN_S if connection.features.has_select_for_update_skip_locked else 0.0)
+    over_at = time.monotonic() + (TURN_S if setwise.many_write() else 0.0)
     rows = 0
     while (written := fan_out_chunk()) is not None:
         rows += written
@@ -44,12 +45,13 @@ def fan_out_chunk() -> int | None:
         job = Job.objects.to_fan_out().select_for_update(skip_locked=True).first()
         if job is None:
             return None
+        now = clocks.db_now()
         devices = _next_devices(job)
-        _write(job, devices, {})
+        _write(job, devices, {}, now)
         if devices:
             Job.objects.advance(job.job_id, from_cursor=job.cursor, to_cursor=devices[-1])
         if len(devices) < settings.FANOUT_CHUNK:
-            Job.objects.finish_fan_out(job.job_id, clocks.db_now())
+            Job.objects.finish_fan_out(job.job_id, now)
         crash_points.passing("before_chunk_commit")
     crash_points.passing("after_chunk_commit")
     log.info("fanned out", extra={"job_id": job.job_id, "rows": len(devices)})
@@ -61,8 +63,9 @@ def write_all(job: Job, devices: Sequence[int], by: Mapping[int, int] | None = N
 
     `by` names the channel (row id) that a device's (row id) message takes first, where not its primary one.
     """
-    _write(job, devices, by or {})
-    Job.objects.finish_fan_out(job.job_id, clocks.db_now())
+    now = clocks.db_now()
+    _write(job, devices, by or {}, now)
+    Job.objects.finish_fan_out(job.job_id, now)
 
 
 def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> list[NewRow]:
@@ -84,7 +87,7 @@ def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None
     ]
 
 
-def _write(job: Job, devices: Sequence[int], by: Mapping[int, int]) -> None:
+def _write(job: Job, devices: Sequence[int], by: Mapping[int, int], now: datetime) -> None:
     if not devices:
         return
     usable = configured()
@@ -94,7 +97,7 @@ def _write(job: Job, devices: Sequence[int], by: Mapping[int, int]) -> None:
         priority=job.priority,
         created_at=job.created_at,
         expires_at=job.expires_at,
-        open_now=usable - gate.long_closed(clocks.db_now()),
+        open_now=usable - gate.long_closed(now),
         usable=usable,
         by=by,
     )

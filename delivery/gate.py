@@ -44,7 +44,7 @@ class Pass:
 
 def leave(provider: str, credential: str, want: int, now: datetime, full_per_s: float | None = None) -> Pass:
     """How many of `want` messages may go now; `full_per_s` is the credential's own limit."""
-    state = ProviderState.objects.known(provider, credential)
+    state = ProviderState.objects.filter(provider=provider, credential=credential).first()
     _see((provider, credential), state)
     if state is None:
         return _within(provider, credential, want, full_per_s, now)

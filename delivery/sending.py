@@ -15,11 +15,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection
 
 from delivery import clocks, crash_points, credentials, event_loop, gate, hints, in_flight, results, stopping
 from delivery.in_flight import Attempt, Batch, Came, Draft
-from delivery.models import Channel, Job, PushNotificationLog
+from delivery.models import Channel, Job, PushNotificationLog, setwise
 from delivery.models.channel import Carrier
 from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import Claimed
@@ -53,7 +52,7 @@ def send_batch(provider: str) -> int:
 
 def _turn_s() -> float:
     """A last batch that begins then is over within the task's limit."""
-    if not connection.features.has_select_for_update_skip_locked:
+    if not setwise.many_write():
         return 0.0
     return min(TURN_S, (settings.TASK_LIMIT_S - settings.BATCH_BUDGET_S) / 2)
 

@@ -66,8 +66,14 @@ def table(asked: Asked, found: Mapping[str, Numbers]) -> list[Line]:
 
 
 def lines(asked: Asked) -> Iterator[list[Any]]:
-    for (name,), numbers in sorted(health.timed(asked.rollups, "provider").items()):
+    for (name,), numbers in sorted(_numbers(asked).items()):
         yield [name, *shapes.cells(numbers)]
+
+
+def _numbers(asked: Asked) -> dict[tuple[str], Numbers]:
+    if asked.everywhere and asked.site is None:
+        return health.everywhere(asked.first, asked.end, "provider", provider=asked.provider)
+    return health.timed(asked.rollups, "provider")
 
 
 def breakers() -> dict[str, str]:

@@ -66,7 +66,7 @@ class Fate(Enum):
 def commit_group(calls: Sequence[AckCall]) -> list[Fate]:
     """Check keys and limits, and record what passes: all of it, or nothing."""
     try:
-        _check_connection()
+        _prepare_connection()
         passed = _passed(calls)
         acks.record([ack for call, good in zip(calls, passed, strict=True) if good for ack in call.proven])
     except Exception as error:
@@ -79,10 +79,9 @@ def commit_group(calls: Sequence[AckCall]) -> list[Fate]:
     return [Fate.COMMITTED if good else Fate.NOT_PLAIN for good in passed]
 
 
-def _check_connection() -> None:
-    """A round trip, and with a pool the way out and in again: not for groups that follow each other at once.
-
-    Acks find their messages by key alone.
+def _prepare_connection() -> None:
+    """Whether it still stands is a round trip, and with a pool the way out and in again: not for groups that follow
+    each other at once. Acks find their messages by key alone.
     """
     now_s = time.monotonic()
     if now_s - getattr(_last, "at_s", -IDLE_S) >= IDLE_S:

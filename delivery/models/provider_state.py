@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.db.models import F
 
-from delivery.models import setwise
-
 
 class Breaker(models.TextChoices):
     CLOSED = "closed", "closed (sending)"
@@ -24,13 +22,6 @@ class ProviderStateQuerySet(models.QuerySet["ProviderState"]):
         """The row of a credential, made if it is not there."""
         self.bulk_create([ProviderState(provider=provider, credential=credential)], ignore_conflicts=True)
         return self.filter(provider=provider, credential=credential)
-
-    def known(self, provider: str, credential: str) -> "ProviderState | None":
-        """The row of a credential, where there is one. Most never need any, so that is asked first."""
-        there = "SELECT 1 FROM delivery_providerstate WHERE provider = %s AND credential = %s"
-        if not setwise.fetch(there, [provider, credential], ["bigint"], prepared=True):
-            return None
-        return self.filter(provider=provider, credential=credential).first()
 
     def open(self, *, until: datetime, why: str, now: datetime) -> int:
         """Any state -> open until then. A longer wait that stands already stays."""

@@ -29,7 +29,7 @@ class PushNotificationLogQuerySet(PushLogClaims):
     def insert_rows(
         self, new: Sequence[NewRow], *, job_id: str, priority: int, created_at: datetime, expires_at: datetime
     ) -> int:
-        """One row per targeted device. A device that has its row of this job already keeps it: that is no new row."""
+        """For whoever has chosen the channels. A device that has its row of this job keeps it: no new row."""
         table, params = setwise.rows(
             {
                 "message_id": "uuid", "device_id": "text", "site_id": "text", "provider": "text", "credential": "text",

@@ -162,6 +162,11 @@ def _from_sqlite(cell: Any, kind: Kind) -> Any:
     return cell
 
 
+def many_write() -> bool:
+    """Whether several transactions can write at a time. On SQLite a long one keeps everybody else waiting."""
+    return connection.vendor == "postgresql"
+
+
 def for_update_skip_locked(of: str = "") -> str:
     """Ends a sub-select that takes rows no other transaction holds. SQLite has one writer at a time and needs none."""
     return f"FOR UPDATE {'OF ' + of if of else ''} SKIP LOCKED" if connection.vendor == "postgresql" else ""

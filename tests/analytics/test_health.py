@@ -19,7 +19,7 @@ def test_sums_the_hours_asked_for_and_no_older_one() -> None:
     rollup(23, ordered=10, handed_over=2, delivered=2, latency=latency.histogram([1000]))
     rollup(24, ordered=10, handed_over=10, fallback=10, latency=latency.histogram([5000] * 1000))
 
-    found = health.of(health.between(NOW - timedelta(hours=23), NOW))
+    found = health.total(health.by(health.between(NOW - timedelta(hours=23), NOW)).values())
 
     assert (found["ordered"], found.rate(definitions.DELIVERY_RATE)) == (20, 0.8)
     assert found.rate(definitions.FALLBACK_RATE) == 0.2
@@ -38,13 +38,13 @@ def test_the_database_sums_as_python_does() -> None:
     assert {key: found.counts for key, found in summed.items()} == {
         key: found.counts for key, found in one_by_one.items()
     }
-    assert health.total(summed.values()).counts == health.of(rollups).counts
+    assert health.total(summed.values()).counts == health.total(one_by_one.values()).counts
     assert summed["fcm",]["refused"] == sum(one_by_one["fcm",].refused.values()) == 3
 
 
 @pytest.mark.django_db
 def test_nothing_counted_has_no_rates() -> None:
-    found = health.of(health.between(NOW - timedelta(hours=23), NOW))
+    found = health.total(health.by(health.between(NOW - timedelta(hours=23), NOW)).values())
 
     assert found["ordered"] == 0
     assert set(found.rates.values()) == {None}

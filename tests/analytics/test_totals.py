@@ -1,9 +1,11 @@
 """What is kept of all sites together is the sum of their rollups, and nothing once an hour is counted again."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
+from django.db.models import QuerySet
 
 from analytics import health, rollups
 from analytics.counting import HOUR
@@ -45,8 +47,8 @@ def test_is_kept_for_each_provider_alone_too() -> None:
 
 
 @pytest.mark.parametrize("lost", [HourlyTotal.objects.all, lambda: HourlyTotal.objects.filter(hour__lt=NOON - HOUR)])
-def test_where_there_is_none_the_rollups_are_read(lost: object) -> None:
-    lost().delete()  # type: ignore[operator]
+def test_where_there_is_none_the_rollups_are_read(lost: Callable[[], QuerySet[HourlyTotal]]) -> None:
+    lost().delete()
 
     together, site_by_site = of_all()
 

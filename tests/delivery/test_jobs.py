@@ -63,8 +63,10 @@ def test_messages_for_few_devices_are_written_with_the_order(backend: APIClient,
 
     assert PushNotificationLog.objects.filter(status="pending").count() == jobs.AT_ONCE
     assert (broker.llen("fanout"), broker.llen("push.simulation") > 0) == (0, True)
-    assert answer.status_code == 202
     assert Job.objects.get().fanned_out_at is not None
+    said = answer.json()
+    assert (answer.status_code, said["status"], said["fanned_out"]) == (202, "running", True)
+    assert said["progress"]["targeted"] == jobs.AT_ONCE
 
 
 def test_an_order_for_one_more_waits_for_the_fan_out(backend: APIClient, broker: Redis) -> None:
