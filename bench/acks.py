@@ -15,6 +15,7 @@ import psycopg
 
 from bench import cpu
 from bench.case import Case, Figures
+from bench.message_ids import made_at
 from bench.stage import Play, Stage
 from tests.processes import ROOT, free_port, spawn
 
@@ -73,7 +74,7 @@ def _measure(per_request: int) -> Callable[[Stage], Figures]:
 def sent(play: Play) -> list[tuple[str, str]]:
     """Every device has one more message that was sent and not acked; their ids with their devices'."""
     with psycopg.connect(play.production.database_url, autocommit=True) as connection:
-        found = connection.execute(MESSAGES).fetchall()
+        found = connection.execute(MESSAGES.encode()).fetchall()
         connection.execute(b"VACUUM ANALYZE push_notification_logs")
     return [(str(message_id), device_id) for message_id, device_id in found]
 
@@ -140,10 +141,10 @@ def _bare(play: Play, bodies: Path, per_request: int) -> float:
         server.kill()
 
 
-MESSAGES = b"""
+MESSAGES = f"""
     INSERT INTO push_notification_logs (message_id, device_id, site_id, provider, credential, status, priority,
         created_at, sent_at, expires_at)
-    SELECT gen_random_uuid(), device_id, site_id, 'fcm', 'default', 'sent', 2, now(), now(), now() + interval '1 day'
+    SELECT {made_at("now()")}, device_id, site_id, 'fcm', 'default', 'sent', 2, now(), now(), now() + interval '1 day'
     FROM delivery_device WHERE platform = 'bench' ORDER BY random()
     RETURNING message_id, device_id
 """

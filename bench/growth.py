@@ -5,6 +5,7 @@ import os
 from bench import addresses
 from bench.case import Case, Figures
 from bench.job_to_provider import MESSAGES, job
+from bench.message_ids import made_at
 from bench.stage import Play, Stage
 
 PROVIDER = "fcm"
@@ -61,10 +62,10 @@ def _fill(play: Play) -> None:
     play.record.execute("VACUUM ANALYZE push_notification_logs")
 
 
-LOG = """
+LOG = f"""
     INSERT INTO push_notification_logs (message_id, device_id, site_id, provider, credential, status, priority,
         created_at, sent_at, handoff_ms, acked_at, received_at, latency_ms, expires_at)
-    SELECT gen_random_uuid(), device_id, site_id, 'fcm', 'default', 'delivered', 2, at, at, 20, at, at, 100,
+    SELECT {made_at("at")}, device_id, site_id, 'fcm', 'default', 'delivered', 2, at, at, 20, at, at, 100,
         at + interval '1 day'
     FROM delivery_device,
         generate_series(1, %s) AS round,

@@ -1,5 +1,7 @@
 """A month of the log made by the database itself, and the same table with a partition for each day."""
 
+from bench.message_ids import made_at
+
 DEVICES = """
     INSERT INTO delivery_device (device_id, name, platform, device_type, segment, lifecycle, capabilities, permissions,
         dna, health, clock_samples, key_hash, previous_key_hash, created_at)
@@ -36,11 +38,7 @@ ENDED = """
         FROM messages WHERE status = 'delivered')
     INSERT INTO delivery_deliveryattempt (push_id, provider, started_at, took_ms, outcome, code, detail)
     SELECT id, 'fcm', created_at, 80, 'retry', 'UNAVAILABLE', '' FROM messages WHERE random() < 0.05
-""".replace(
-    "@UUID@",
-    "(lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)"
-    " || '8' || substr(md5(random()::text), 1, 15))::uuid",
-)
+""".replace("@UUID@", made_at("at"))
 """What a day leaves: 95 in 100 delivered with a receipt, 5 in 100 expired, 5 in 100 tried in vain first."""
 PENDING = """
     INSERT INTO push_notification_logs (message_id, device_id, job_id, provider, credential, status, priority,
