@@ -20,7 +20,7 @@ class Event:
 
 
 def of(message: PushNotificationLog) -> list[Event]:
-    """All that is known of the message. `received` is the device's own word; every other time is ours."""
+    """All that is known of the message, by our clock. Where the device's made no sense there is no `received`."""
     events = [Event(message.created_at, "ordered")]
     events += [
         Event(
@@ -36,7 +36,7 @@ def of(message: PushNotificationLog) -> list[Event]:
     ]
     moments = {
         "sent": message.sent_at,
-        "received": message.received_at,
+        "received": message.arrived_at,
         "acked": message.acked_at,
         "opened": message.opened_at,
         "clicked": message.clicked_at,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils.safestring import SafeString
 
@@ -86,11 +86,9 @@ def _attempt(attempt: DeliveryAttempt) -> Step:
 
 
 def _on_the_device(push: PushNotificationLog) -> Iterator[Step]:
-    if push.received_at is not None and not push.clock_skewed:
-        offset_ms = push.clock_offset_ms or 0
-        corrected = push.received_at + timedelta(milliseconds=offset_ms)
-        clock = f"the device's clock said {push.received_at:%H:%M:%S.%f}"[:-3] if offset_ms else ""
-        yield Step(corrected, word_of(push), "Received by the device", _joined(_latency(push), clock))
+    if push.arrived_at is not None:
+        clock = f"the device's clock said {push.received_at:%H:%M:%S.%f}"[:-3] if push.clock_offset_ms else ""
+        yield Step(push.arrived_at, word_of(push), "Received by the device", _joined(_latency(push), clock))
     if push.acked_at is not None:
         skewed = (
             f"its clock said {push.received_at:%Y-%m-%d %H:%M:%S}, which cannot be"

@@ -3,6 +3,8 @@
 The row is the truth about its message; brokers carry hints. Its verbs: push_log_verbs.py.
 """
 
+from datetime import datetime, timedelta
+
 from django.db import models
 
 from delivery.models.channel import PROVIDER_CHOICES, Channel
@@ -143,6 +145,13 @@ class PushNotificationLog(models.Model):
     def taken_by(self) -> str:
         """Who accepted it, the first of several; empty while nobody has."""
         return (self.accepted_by or self.provider) if self.sent_at is not None else ""
+
+    @property
+    def arrived_at(self) -> datetime | None:
+        """When the device had it, by our clock; None where nobody knows, or its own clock made no sense."""
+        if self.received_at is None or self.clock_skewed:
+            return None
+        return self.received_at + timedelta(milliseconds=self.clock_offset_ms or 0)
 
     @property
     def late(self) -> bool:
