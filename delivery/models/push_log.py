@@ -148,10 +148,14 @@ class PushNotificationLog(models.Model):
 
     @property
     def arrived_at(self) -> datetime | None:
-        """When the device had it, by our clock; None where nobody knows, or its own clock made no sense."""
+        """When the device had it, by our clock; None where nobody knows, or its own clock made no sense.
+
+        What a clock is off is known to some milliseconds: nothing arrived after its ack.
+        """
         if self.received_at is None or self.clock_skewed:
             return None
-        return self.received_at + timedelta(milliseconds=self.clock_offset_ms or 0)
+        corrected = self.received_at + timedelta(milliseconds=self.clock_offset_ms or 0)
+        return corrected if self.acked_at is None else min(corrected, self.acked_at)
 
     @property
     def late(self) -> bool:

@@ -19,6 +19,20 @@ def test_the_verdict_comes_with_its_evidence(as_technician: APIClient, device: D
     assert (judged["verdict"], judged["evidence"]) == ("uplink_down", "Nobody was there.")
 
 
+def test_nothing_arrives_after_its_ack(as_technician: APIClient, device: Device) -> None:
+    as_technician.post("/api/v1/push/send", {"device_id": device.device_id, "title": "Hello", "body": "World"})
+    push = PushNotificationLog.objects.get()
+    acked_at = push.created_at + timedelta(seconds=1)
+    PushNotificationLog.objects.update(
+        status="delivered", acked_at=acked_at, received_at=acked_at, clock_offset_ms=7, sent_at=push.created_at
+    )
+
+    *_, received, acked = as_technician.get(f"/api/v1/messages/{push.message_id}").json()["timeline"]
+
+    assert (received["what"], acked["what"]) == ("received", "acked")
+    assert received["at"] == acked["at"] == acked_at.isoformat()
+
+
 @pytest.mark.parametrize(
     ("skewed", "told"), [(False, ["ordered", "sent", "received", "acked"]), (True, ["ordered", "sent", "acked"])]
 )
