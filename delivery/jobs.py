@@ -102,7 +102,6 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
             few = list(devices.order_by("pk").values_list("pk", flat=True)[: most + 1])
             if len(few) <= most:
                 fanout.write_all(job, few)
-                job.refresh_from_db(fields=["status", "fanned_out_at"])
             else:
                 hints.wake_fanout()
         log.info("job accepted", extra={"job_id": job.job_id, "ordered_by": job.ordered_by})

@@ -63,7 +63,8 @@ def test_messages_for_few_devices_are_written_with_the_order(backend: APIClient,
 
     assert PushNotificationLog.objects.filter(status="pending").count() == jobs.AT_ONCE
     assert (broker.llen("fanout"), broker.llen("push.simulation") > 0) == (0, True)
-    assert Job.objects.get().fanned_out_at is not None
+    job = Job.objects.get()
+    assert (job.status, job.fanned_out_at is not None) == ("running", True)
     said = answer.json()
     assert (answer.status_code, said["status"], said["fanned_out"]) == (202, "running", True)
     assert said["progress"]["targeted"] == jobs.AT_ONCE
