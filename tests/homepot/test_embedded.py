@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +49,17 @@ class Copy:
         command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.var / "supervisord.conf"), "status"]
         status = subprocess.run(command, capture_output=True, text=True, cwd=self.folder).stdout
         return {name: int(pid) for name, pid in re.findall(r":(\w+)\s+RUNNING\s+pid (\d+)", status)}
+
+    def pid_of(self, name: str) -> int:
+        """Of a child that runs, or that is being started again."""
+        seen: list[int] = []
+
+        def runs() -> bool:
+            seen.extend(pid for child, pid in self.children().items() if child == name)
+            return bool(seen)
+
+        self.launchers[0].wait_for(f"{name} runs", runs, READY_S)
+        return seen[0]
 
     def replaced(self, name: str, pid: int) -> bool:
         return self.children().get(name, pid) != pid
@@ -100,8 +112,10 @@ def test_every_child_comes_back_after_a_kill(running: Copy) -> None:
     launcher = running.launchers[0]
     launcher.wait_for("all children", lambda: running.children().keys() == names_in_procfile(), READY_S)
 
-    for name, pid in running.children().items():
-        psutil.Process(pid).kill()
+    for name in sorted(names_in_procfile()):
+        pid = running.pid_of(name)
+        with suppress(psutil.NoSuchProcess):  # a child may end by itself when one that it talks to was killed
+            psutil.Process(pid).kill()
         launcher.wait_for(f"{name} again", partial(running.replaced, name, pid), READY_S)
 
     launcher.wait_for_url(f"http://127.0.0.1:{running.port}/livez", READY_S)
