@@ -16,7 +16,6 @@ from django.db.models import Q, QuerySet
 
 from delivery import clocks, crash_points, credentials, gate, hints, routing, stopping
 from delivery.models import Channel, Device, Job, PushNotificationLog, Status, setwise
-from delivery.models.job import JobStatus
 from delivery.models.push_log_rows import NewRow
 
 log = logging.getLogger(__name__)
@@ -61,14 +60,11 @@ def fan_out_chunk() -> int | None:
 
 def write_all(job: Job, devices: Sequence[int], by: Mapping[int, int] | None = None) -> None:
     """All messages of a job that was just made, for these devices (row ids), in its transaction; hints for those to be
-    sent. The job in hand then says what its row says.
+    sent.
 
     `by` names the channel (row id) that a device's (row id) message takes first, where not its primary one.
     """
-    now = clocks.db_now()
-    _write(job, devices, by or {}, now)
-    Job.objects.finish_fan_out(job.job_id, now)
-    job.status, job.fanned_out_at = JobStatus.RUNNING, now
+    _write(job, devices, by or {}, job.created_at)
 
 
 def write_rows(job: Job, devices: Sequence[Device], by: Mapping[int, int] | None = None) -> list[NewRow]:

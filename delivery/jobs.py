@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -97,12 +96,13 @@ def accept(order: Order, *, idempotency_key: str | None = None) -> tuple[Job, bo
     intake.check(order.priority, devices)
     try:
         with transaction.atomic():
-            job = _create(order, idempotency_key, body_hash, clocks.db_now())
             most = min(AT_ONCE, settings.FANOUT_CHUNK)
             few = list(devices.order_by("pk").values_list("pk", flat=True)[: most + 1])
             if len(few) <= most:
+                job = _create(order, idempotency_key, body_hash, few)
                 fanout.write_all(job, few)
             else:
+                job = _create(order, idempotency_key, body_hash)
                 hints.wake_fanout()
         log.info("job accepted", extra={"job_id": job.job_id, "ordered_by": job.ordered_by})
         return job, True
@@ -126,8 +126,8 @@ def accept_at_once(
     intake.check(order.priority, targeted)
     try:
         with transaction.atomic():
-            now = clocks.db_now()
-            job = _create(order, once.key if once else None, once.body_hash if once else "", now)
+            key, body_hash = (once.key, once.body_hash) if once else (None, "")
+            job = _create(order, key, body_hash, [device.pk for device in devices])
             rows = fanout.write_rows(job, devices, by)
     except IntegrityError:
         earlier = accepted_before(order.ordered_by, once) if once else None
@@ -165,7 +165,9 @@ def _rows_of(job: Job) -> list[NewRow]:
     ]
 
 
-def _create(order: Order, idempotency_key: str | None, body_hash: str, now: datetime) -> Job:
+def _create(order: Order, idempotency_key: str | None, body_hash: str, few: Sequence[int] | None = None) -> Job:
+    """`few`: devices (row ids) whose messages are written in the same transaction; without it, fanout.py follows."""
+    now = clocks.db_now()
     return Job.objects.create(
         name=order.name,
         target={key: value for key, value in asdict(order.target).items() if value},
@@ -174,12 +176,18 @@ def _create(order: Order, idempotency_key: str | None, body_hash: str, now: date
         priority=order.priority,
         ttl_s=settings.DEFAULT_TTL_S if order.ttl_s is None else order.ttl_s,
         collapse_key=order.collapse_key,
+        status=JobStatus.QUEUED if few is None else JobStatus.RUNNING,
         created_at=now,
-        last_device=Device.objects.aggregate(highest=Max("id"))["highest"] or 0,
+        fanned_out_at=None if few is None else now,
+        last_device=_highest() if few is None else max(few, default=0),
         ordered_by=order.ordered_by,
         idempotency_key=idempotency_key,
         body_hash=body_hash,
     )
+
+
+def _highest() -> int:
+    return Device.objects.aggregate(highest=Max("id"))["highest"] or 0
 
 
 def _same(earlier: Job, body_hash: str) -> Job:

@@ -179,16 +179,16 @@ class PushNotificationLogQuerySet(PushLogClaims):
     # --- time and people
     def expire(self, now: datetime, *, limit: int) -> int:
         """Pending or sent -> expired where nobody acked in time. A row with a live claim is left to its holder."""
+        over = setwise.taken(
+            LOG,
+            """status IN ('pending', 'sent') AND expires_at <= %s AND (claimed_until IS NULL OR claimed_until <= %s)
+               ORDER BY expires_at LIMIT %s""",
+        )
         return setwise.execute(
             f"""
-            WITH over AS MATERIALIZED (
-                SELECT id FROM {LOG}
-                WHERE status IN ('pending', 'sent') AND expires_at <= %s
-                  AND (claimed_until IS NULL OR claimed_until <= %s)
-                ORDER BY expires_at LIMIT %s {setwise.for_update_skip_locked()})
             UPDATE {LOG} SET status = 'expired', expired_at = expires_at, next_attempt_at = NULL,
                              claim_token = NULL, claimed_until = NULL
-            WHERE id IN (SELECT id FROM over)
+            WHERE {over}
             """,
             [now, now, limit],
         )

@@ -172,6 +172,14 @@ def for_update_skip_locked(of: str = "") -> str:
     return f"FOR UPDATE {'OF ' + of if of else ''} SKIP LOCKED" if connection.vendor == "postgresql" else ""
 
 
+def taken(table: str, which: str) -> str:
+    """A condition for an UPDATE of `table`: the rows that `which` (a WHERE and what follows it) finds and no other
+    transaction holds, by the place where they lie, so that no index is asked twice."""
+    if connection.vendor != "postgresql":
+        return f"id IN (SELECT id FROM {table} WHERE {which})"
+    return f"ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {which} {for_update_skip_locked()}))"
+
+
 def most_urgent(log: str, where: str, priorities: Iterable[int], due: str) -> str:
     """A query for the ids of rows of `log` that nobody else locks, the most urgent priority first, then by `due`.
 
