@@ -4,7 +4,7 @@ Only decided here: results.py writes it down.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,12 +60,10 @@ class Recipient:
 
 def earn(attempts: Sequence[Attempt]) -> None:
     """First attempts pay for the repeats of their credential."""
-    fresh: dict[tuple[str, str], int] = {}
-    for attempt in attempts:
-        credential = attempt.row.provider, attempt.row.credential
-        fresh[credential] = fresh.get(credential, 0) + (attempt.row.attempt_count <= 1)
-    for credential, count in fresh.items():
-        _budgets[credential].earn(count, time.monotonic())
+    rows = [attempt.row for attempt in attempts]
+    first = Counter([(row.provider, row.credential) for row in rows if row.attempt_count <= 1])
+    for credential in {(row.provider, row.credential) for row in rows}:
+        _budgets[credential].earn(first[credential], time.monotonic())
 
 
 def of(attempts: Sequence[Attempt], now: datetime) -> NextSteps:

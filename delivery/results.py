@@ -31,7 +31,7 @@ def write(attempts: Sequence[Attempt], token: UUID, now: datetime | None = None)
     if not attempts:
         return ()
     next_steps.earn(attempts)
-    in_order = sorted(attempts, key=lambda attempt: attempt.row.message_id)
+    in_order = sorted(attempts, key=lambda attempt: attempt.row.message_id.int)
     waits_s = iter(DATABASE_AWAY_WAITS_S)
     while True:
         try:
