@@ -1,6 +1,5 @@
 """The Celery application: `celery -A celery_app worker -Q push.mqtt`. Settings: homepot/settings.py."""
 
-import gc
 import os
 import signal
 import sys
@@ -81,7 +80,6 @@ def keep_good_connections(**_: object) -> None:
 
 @worker_process_init.connect
 def collect_less_often(**_: object) -> None:
-    """What the process was born with lives as long as it does: the collector need not look at it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    from homepot import collector  # noqa: PLC0415  (the package imports this module)
+
+    collector.spare_what_is_here()

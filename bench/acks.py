@@ -80,7 +80,7 @@ def sent(play: Play) -> list[tuple[str, str]]:
 
 
 def write(file: Path, messages: Sequence[tuple[str, str]], per_request: int) -> Path:
-    acks = [{"message_id": one, "device_id": other, "status": "delivered"} for one, other in messages]
+    acks = [{"status": "delivered", "device_id": other, "message_id": one} for one, other in messages]
     if per_request == 1:
         bodies: Sequence[object] = acks
     else:
