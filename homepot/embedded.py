@@ -229,10 +229,11 @@ def wait_for_web(host: str, port: int, supervisord: subprocess.Popen[bytes]) -> 
 
 
 def web_answers(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=2)
+    """With a page: not while the fleet's first registrations hold up whoever is less urgent."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
     with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/livez")
-        return connection.getresponse().status == 200
+        connection.request("GET", "/admin/login/")
+        return connection.getresponse().status < 500
     return False
 
 
