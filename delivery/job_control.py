@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
 
 from delivery import clocks, hints
 from delivery.models import AuditLog, Device, Job, PushNotificationLog, setwise
@@ -123,7 +122,7 @@ def _again(job: Job, reach: list[str] | None, actor: str) -> Job:
         ttl_s=job.ttl_s,
         collapse_key=job.collapse_key,
         created_at=clocks.db_now(),
-        last_device=Device.objects.aggregate(highest=Max("id"))["highest"] or 0,
+        last_device=Device.objects.highest(),
         ordered_by=actor,
         retry_of=job,
     )

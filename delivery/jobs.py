@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import caches
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from delivery import clocks, fanout, hints, intake, sizes
 from delivery.models import Device, Job, PushNotificationLog, Site, Status
@@ -179,15 +179,11 @@ def _create(order: Order, idempotency_key: str | None, body_hash: str, few: Sequ
         status=JobStatus.QUEUED if few is None else JobStatus.RUNNING,
         created_at=now,
         fanned_out_at=None if few is None else now,
-        last_device=_highest() if few is None else max(few, default=0),
+        last_device=Device.objects.highest() if few is None else max(few, default=0),
         ordered_by=order.ordered_by,
         idempotency_key=idempotency_key,
         body_hash=body_hash,
     )
-
-
-def _highest() -> int:
-    return Device.objects.aggregate(highest=Max("id"))["highest"] or 0
 
 
 def _same(earlier: Job, body_hash: str) -> Job:

@@ -5,11 +5,12 @@ import os
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from homepot import collector
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "homepot.settings")
 django = get_asgi_application()
 
 from delivery.api.ack_groups import Groups  # noqa: E402
-from homepot import collector  # noqa: E402
 from homepot.ack_entry import AckEntry  # noqa: E402  (its imports need Django's apps)
 from homepot.admission import Admission  # noqa: E402
 

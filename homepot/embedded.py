@@ -233,7 +233,7 @@ def web_answers(host: str, port: int) -> bool:
     connection = http.client.HTTPConnection(host, port, timeout=5)
     with suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/admin/login/")
-        return connection.getresponse().status < 500
+        return connection.getresponse().status == 200
     return False
 
 

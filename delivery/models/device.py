@@ -25,6 +25,10 @@ class DeviceQuerySet(models.QuerySet["Device"]):
         """Devices that may get messages at all."""
         return self.filter(lifecycle__in=[Lifecycle.PENDING, Lifecycle.ACTIVE])
 
+    def highest(self) -> int:
+        """The row id of the newest; 0 where there is none."""
+        return self.aggregate(highest=models.Max("id"))["highest"] or 0
+
 
 class Device(models.Model):
     device_id = models.CharField(max_length=100, unique=True, validators=[RegexValidator(DEVICE_ID_PATTERN)])

@@ -174,8 +174,8 @@ def test_what_a_killed_launcher_left_is_stopped_by_the_next(copy: Copy) -> None:
 
     again = copy.start()
 
-    assert re.search(r"left \d+ processes", again.output())  # more by now, where a worker was still forking
-    assert left
+    [said] = re.findall(r"left (\d+) processes", again.output())
+    assert int(said) >= len(left) > 1  # more by then, where a worker was still forking
     assert not left & {process.pid for process in supervision.leftovers(copy.var)}
 
 
