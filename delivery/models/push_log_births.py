@@ -22,6 +22,10 @@ def _declared(capability: str) -> str:
 NO_FCM = f"""((NOT {_declared("fcm_token")} AND {_declared("mqtt_client_id")})
               OR COALESCE(CAST(d.capabilities -> 'has_gms' AS text), '') = 'false')"""
 
+HAS_MQTT = """(SELECT MAX(CASE WHEN o.provider = 'mqtt' THEN 1 ELSE 0 END) FROM delivery_channel AS o
+                        WHERE o.device_id = d.id AND o.state = 'active')"""
+"""Not an EXISTS: a plan for that may read every channel of MQTT."""
+
 
 class PushLogBirths(PushLogQuestions):
     def insert_for(
@@ -50,10 +54,7 @@ class PushLogBirths(PushLogQuestions):
                 SELECT t.message_id, t.device, d.device_id, d.site_id, d.lifecycle, d.key_hash,
                        c.id, c.provider, c.credential, c.rank, COALESCE(r.closed, 2) AS closed,
                        CASE WHEN c.id = t.chosen THEN 0 ELSE 1 END AS others,
-                       CASE WHEN c.provider <> 'fcm' THEN 0
-                            WHEN NOT EXISTS (SELECT 1 FROM delivery_channel AS o WHERE o.device_id = c.device_id
-                                             AND o.state = 'active' AND o.provider = 'mqtt') THEN 0
-                            WHEN {NO_FCM} THEN 1 ELSE 0 END AS declared_away
+                       CASE WHEN c.provider <> 'fcm' OR NOT {NO_FCM} THEN 0 ELSE {HAS_MQTT} END AS declared_away
                 FROM targeted AS t
                 JOIN delivery_device AS d ON d.id = t.device
                 LEFT JOIN delivery_channel AS c ON c.device_id = d.id AND c.state = 'active'
@@ -84,5 +85,6 @@ class PushLogBirths(PushLogQuestions):
             """,
             [*device_params, *carrier_params, job_id, priority, created_at, expires_at, created_at],
             ["text", "text"],
+            prepared=True,
         )
         return Counter(provider for provider, status in born if status == "pending" and provider != "inbox")

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delivery import clocks, fanout, routing
-from delivery.models import Channel, Device, Job, PushNotificationLog
+from delivery.models import Channel, Device, Job, PushNotificationLog, setwise
 from delivery.models.keys import new_message_ids
 from delivery.models.push_log import INBOX
 from tests.delivery.rows import a_channel, a_device, a_job
@@ -100,6 +101,35 @@ def as_routing_says(
     if way is None:
         return INBOX, "", None, fallback_from, skipped
     return way.provider, way.credential, way.channel_id, fallback_from, skipped
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db
+def test_a_birth_reads_the_channels_of_its_devices_and_no_others() -> None:
+    """Also where most devices came after the plan was made."""
+    devices = [a_device(f"till-{number}", capabilities={"has_gms": False}) for number in range(100)]
+    for device in devices:
+        a_channel(device, "fcm", address=device.device_id)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE delivery_channel, delivery_device")
+    setwise.find_by_key(True)
+    both = {("fcm", "default"), ("mqtt", "default")}
+    write(devices[:1], {}, usable=both, open_now=both)
+    for device in devices:
+        a_channel(device, "mqtt", 1, address=device.device_id)
+
+    before = channels_read()
+    assert write(devices[:1], {}, usable=both, open_now=both) == {"mqtt": 1}
+    assert channels_read() - before == 2 + 2
+    setwise.find_by_key(False)
+
+
+def channels_read() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
+                       " WHERE relname = 'delivery_channel'")  # fmt: skip
+        [read] = cursor.fetchone()
+    return int(read)
 
 
 def test_message_ids_that_are_made_together_have_nothing_in_common_but_their_moment() -> None:
