@@ -100,8 +100,8 @@ def _write(job: Job, devices: Sequence[int], by: Mapping[int, int], now: datetim
         usable=usable,
         by=by,
     )
-    for provider, due in to_send.items():
-        hints.wake_sender(provider, hints.batches_for(due))
+    for provider, due in to_send.items():  # whoever was woken goes on while there is more: later chunks need no crowd
+        hints.wake_sender(provider, 1 if job.cursor else hints.batches_for(due))
 
 
 def usable_ways(device_ids: Sequence[int]) -> "defaultdict[int, list[routing.Way]]":

@@ -7,7 +7,7 @@ from django.conf import LazySettings
 from redis import Redis
 
 from delivery import clocks, fanout, gate, sweeps
-from delivery.models import Job, ProviderState, PushNotificationLog
+from delivery.models import Device, Job, ProviderState, PushNotificationLog
 from delivery.priority import Priority
 from tests import races
 from tests.delivery.rows import a_channel, a_device, a_job
@@ -144,6 +144,22 @@ def test_a_job_whose_hint_was_lost_is_found_by_the_sweep(broker: Redis) -> None:
 
     assert (sweeps.resume_jobs(), broker.llen("fanout")) == (1, 1)
     assert (sweeps.resume_jobs(), broker.llen("fanout")) == (0, 1)
+
+
+def test_a_jobs_first_chunk_wakes_a_sender_for_each_batch_and_a_later_one_wakes_one(
+    broker: Redis, settings: LazySettings
+) -> None:
+    settings.SEND_BATCH = 4
+    for name in make_devices(25):
+        a_channel(Device.objects.get(device_id=name))
+    a_job()
+
+    woken = []
+    for _ in range(3):
+        fanout.fan_out_chunk()
+        woken.append(broker.llen("push.simulation"))
+
+    assert woken == [3, 4, 5]
 
 
 @pytest.mark.parametrize(
