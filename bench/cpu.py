@@ -6,7 +6,7 @@ import psutil
 
 
 def seconds(parts: Mapping[str, int]) -> dict[str, float]:
-    """User and system seconds so far of each part's process (by id) and all that descends from it."""
+    """User and system seconds so far of each part's process (by id) and all that descends from it, ended or not."""
     return {name: _tree(pid) for name, pid in parts.items()}
 
 
